@@ -1,0 +1,73 @@
+# make demo   sets everything up and does the main job on real sound     (make demo ARGS=--once ends by itself)
+# make test   sets everything up and runs every test
+# make lint, fmt, bench, lock, clean
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint fmt bench lock vectors clean
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+$(STAMPS)/venv:
+	@mkdir -p $(STAMPS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "loa: Python 3.11 or newer is needed; please run: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/debian_packages.sh demo
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What a core needs; enough for the demo.
+$(STAMPS)/core: $(STAMPS)/venv requirements/core.lock pyproject.toml
+	@echo "installing the core's packages"
+	@$(PIP) install --require-hashes -r requirements/core.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# All that the tests and the checkers need.
+$(STAMPS)/dev: $(STAMPS)/core requirements/dev.lock
+	@echo "installing the developers' packages"
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(STAMPS)/debian: deploy/debian-packages.txt
+	@mkdir -p $(STAMPS)
+	@scripts/debian_packages.sh demo test
+	@touch $@
+
+demo: $(STAMPS)/core
+	@$(BIN)/loa demo $(ARGS)
+
+test: $(STAMPS)/debian $(STAMPS)/dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(STAMPS)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+vectors: $(STAMPS)/dev
+	$(BIN)/python scripts/make_vectors.py
+
+# Locks hold hashes and no address, so that any mirror will do.
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --extra sound
+lock: $(STAMPS)/dev
+	@$(PIP) install uv
+	$(COMPILE) --extra core --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(COMPILE) --extra core -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/core.lock
+	$(COMPILE) -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/speaker.lock
+
+clean:
+	rm -rf $(VENV) $(STAMPS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-data

@@ -1,0 +1,75 @@
+"""The errors Loa raises on purpose, as one tree.
+
+    LoaError
+    ├── WireError                 bytes that are not what the protocol says (malformed, too long, non-canonical)
+    ├── AuthorityError            a signature, certificate, key list or MAC that does not hold
+    │   └── Refused               an order that is well-formed and must not be obeyed; carries the receipt's reason
+    ├── MediaError                sound that cannot be read, encoded or decoded
+    │   └── NotAudio              the file holds no sound that can be read
+    ├── StoreError                the durable store cannot do what was asked
+    │   ├── NotFound              no such thing
+    │   └── Conflict              the thing exists already, or is in a state that forbids the change
+    ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
+    ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
+    └── LinkError                 the other end of a link broke the protocol, or closed it with a reason
+
+Shells map foreign errors (OSError, msgpack's, SQLAlchemy's) into these once, where they enter.
+"""
+
+
+class LoaError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class WireError(LoaError):
+    """Bytes that are not what the protocol says."""
+
+
+class AuthorityError(LoaError):
+    """A signature, certificate, key list or MAC that does not hold."""
+
+
+class Refused(AuthorityError):
+    """A well-formed order that must not be obeyed. `reason` is a slug of docs/protocol.md, *Refusals*."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class MediaError(LoaError):
+    """Sound that cannot be read, encoded or decoded."""
+
+
+class NotAudio(MediaError):
+    """The file holds no sound that can be read."""
+
+
+class StoreError(LoaError):
+    """The durable store cannot do what was asked."""
+
+
+class NotFound(StoreError):
+    """No such thing."""
+
+
+class Conflict(StoreError):
+    """The thing exists already, or is in a state that forbids the change."""
+
+
+class EnrolmentError(LoaError):
+    """A code or a claim that enrols nothing. `slug` is one of unknown, wrong, used, expired, spent, kind."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+
+
+class ConfigError(LoaError):
+    """A setting that cannot be used."""
+
+
+class LinkError(LoaError):
+    """The other end of a link broke the protocol, or closed it with a reason."""
