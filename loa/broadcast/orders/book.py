@@ -1,0 +1,84 @@
+"""The order book: what is commanded is signed and durable before anyone is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.records import StoredOrder
+from loa.broadcast.store import orders as stored
+from loa.broadcast.store.database import Database
+from loa.codecs import channel_wire, order_wire, signed
+from loa.codecs.order_wire import MAX_DATAGRAM_BYTES, Action, Bundle, Order, Stop, Tune
+from loa.codecs.signed import Kind
+from loa.errors import WireError
+
+_DATAGRAM_HEADER_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedOrder:
+    """An order to be sent. `datagram` is None when it is too long for one and must go by link."""
+
+    order_id: bytes
+    bundle: bytes
+    datagram: bytes | None
+    stored: StoredOrder
+
+
+class OrderBook:
+    """Issues orders with the core's order key."""
+
+    def __init__(self, db: Database, keyring: KeyRing) -> None:
+        self._db = db
+        self._keyring = keyring
+
+    async def issue(
+        self,
+        action: Tune | Stop,
+        areas: Sequence[bytes],
+        endpoints: Sequence[bytes],
+        now_ms: int,
+        expires_ms: int,
+        broadcast_id: bytes,
+    ) -> IssuedOrder:
+        """Sign an order and write it down; when this returns it survives a loss of power.
+
+        The sequence number is the time in µs, or one more than the last, whichever is higher: it grows even
+        when the store comes back from an old copy. WireError without a target or with too many; Conflict when
+        the broadcast does not exist.
+        """
+        if not areas and not endpoints:
+            raise WireError("an order without a target")
+        key = self._keyring.order_key
+        kind = Action.TUNE if isinstance(action, Tune) else Action.STOP
+        async with self._db.write() as connection:
+            seq = max(await stored.last_seq(connection, key.key_id) + 1, now_ms * 1000)
+            order = Order(seq, now_ms, expires_ms, tuple(areas), tuple(endpoints), action)
+            try:
+                envelope = order_wire.seal_order(order, key)
+            except ValueError as error:
+                raise WireError(f"an order for {len(areas) + len(endpoints)} targets is too large") from error
+            bundle = Bundle(signed.parse(envelope, Kind.ORDER)).encode()
+            order_id = order_wire.order_id(key.key_id, seq)
+            row = StoredOrder(order_id, broadcast_id, int(kind), bundle, now_ms, expires_ms)
+            await stored.set_last_seq(connection, key.key_id, seq)
+            await stored.insert(connection, row)
+        return _issued(row)
+
+    async def on_air(self, now_ms: int) -> list[IssuedOrder]:
+        """Orders that have not expired, of broadcasts that are preparing or on air; the first issued first."""
+        async with self._db.read() as connection:
+            return [_issued(row) for row in await stored.unexpired_unfinished(connection, now_ms)]
+
+    async def of_broadcast(self, broadcast_id: bytes) -> list[IssuedOrder]:
+        """All orders of a broadcast, the first issued first."""
+        async with self._db.read() as connection:
+            return [_issued(row) for row in await stored.of_broadcast(connection, broadcast_id)]
+
+
+def _issued(row: StoredOrder) -> IssuedOrder:
+    fits = len(row.bundle) + _DATAGRAM_HEADER_BYTES <= MAX_DATAGRAM_BYTES
+    datagram = channel_wire.encode_order(row.bundle) if fits else None
+    return IssuedOrder(row.order_id, row.bundle, datagram, row)

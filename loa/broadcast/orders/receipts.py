@@ -1,0 +1,193 @@
+"""Receipts, written down in groups: many endpoints answer at once, and one commit serves them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from loa.broadcast.records import ReceiptRow
+from loa.broadcast.store import receipts as stored
+from loa.broadcast.store.database import Database
+from loa.broadcast.store.receipts import ReceiptKey
+from loa.codecs.link_wire import Receipt
+from loa.errors import StoreError
+from loa.model import ReceiptState
+
+GROUP_WAIT_S = 0.02
+GROUP_RECEIPTS = 500
+_MOST = (1 << 63) - 1
+
+Ack = tuple[bytes, int]
+"""Order id and state."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """One caller's receipts, and where it waits."""
+
+    endpoint_id: bytes
+    receipts: Sequence[Receipt]
+    now_ms: int
+    done: asyncio.Future[list[Ack]]
+
+
+class Receipts:
+    """Records receipts. What waits is bounded by its callers: each waits for its own batch of receipts.
+
+    `counters`: received, stored (receipts that changed a row), unknown_order, commits.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: list[_Waiting] = []
+        self._full = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
+        self.counters: Counter[str] = Counter()
+
+    async def record(self, endpoint_id: bytes, receipts: Sequence[Receipt], now_ms: int) -> list[Ack]:
+        """Write an endpoint's receipts down; what may be acknowledged, once it is durable.
+
+        A state never goes down. A receipt for an order that nobody issued is acknowledged, so that it is not
+        sent again, but not stored. StoreError when they could not be stored: nothing is to be acknowledged.
+        """
+        if self._closed:
+            raise StoreError("receipts are closed")
+        if not receipts:
+            return []
+        done: asyncio.Future[list[Ack]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(endpoint_id, receipts, now_ms, done))
+        if self._count() >= GROUP_RECEIPTS:
+            self._full.set()
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_groups())
+        return await done
+
+    def _count(self) -> int:
+        return sum(len(waiting.receipts) for waiting in self._waiting)
+
+    async def _write_groups(self) -> None:
+        try:
+            while self._waiting:
+                await self._wait_for_more()
+                group = self._take_group()
+                try:
+                    await self._write(group)
+                except Exception as error:
+                    # Whatever went wrong belongs to those who wait; the next group is tried all the same.
+                    for waiting in group:
+                        if not waiting.done.done():
+                            waiting.done.set_exception(error)
+                    continue
+                for waiting in group:
+                    if not waiting.done.done():
+                        waiting.done.set_result([(r.order_id, int(r.state)) for r in waiting.receipts])
+        finally:
+            self._writer = None
+
+    async def _wait_for_more(self) -> None:
+        if self._count() < GROUP_RECEIPTS and not self._closed:
+            self._full.clear()
+            try:
+                async with asyncio.timeout(GROUP_WAIT_S):
+                    await self._full.wait()
+            except TimeoutError:
+                return
+
+    def _take_group(self) -> list[_Waiting]:
+        count = taken = 0
+        while taken < len(self._waiting) and count < GROUP_RECEIPTS:
+            count += len(self._waiting[taken].receipts)
+            taken += 1
+        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        return group
+
+    async def _write(self, group: list[_Waiting]) -> None:
+        async with self._db.write() as connection:
+            known = await stored.known_orders(connection, {r.order_id for w in group for r in w.receipts})
+            keys = {(r.order_id, w.endpoint_id) for w in group for r in w.receipts if r.order_id in known}
+            before = await stored.load(connection, keys)
+            after = dict(before)
+            tally: Counter[str] = Counter(commits=1)
+            for waiting in group:
+                for receipt in waiting.receipts:
+                    tally["received"] += 1
+                    if receipt.order_id not in known:
+                        tally["unknown_order"] += 1
+                        continue
+                    key: ReceiptKey = (receipt.order_id, waiting.endpoint_id)
+                    row = merged(after.get(key), waiting.endpoint_id, receipt, waiting.now_ms)
+                    if row != after.get(key):
+                        tally["stored"] += 1
+                        after[key] = row
+            await stored.save(connection, [row for key, row in after.items() if row != before.get(key)])
+        self.counters.update(tally)
+
+    async def for_broadcast(
+        self, broadcast_id: bytes, after: ReceiptKey | None = None, limit: int = 100
+    ) -> list[ReceiptRow]:
+        """Up to `limit` rows of all orders of the broadcast, after the (order id, endpoint id) `after`."""
+        async with self._db.read() as connection:
+            return await stored.page(connection, broadcast_id, after, limit)
+
+    async def summary(self, broadcast_id: bytes) -> dict[ReceiptState, int]:
+        """How many endpoints have come how far with the broadcast: each is counted once, at its highest state."""
+        async with self._db.read() as connection:
+            return await stored.summary(connection, broadcast_id)
+
+    async def close(self) -> None:
+        """Write what waits, and take no more."""
+        self._closed = True
+        self._full.set()
+        if self._writer is not None:
+            await self._writer
+
+
+def merged(row: ReceiptRow | None, endpoint_id: bytes, receipt: Receipt, now_ms: int) -> ReceiptRow:
+    """`row` with what `receipt` adds. What was said first of a state stays; the state never goes down."""
+    if row is None:
+        row = ReceiptRow(receipt.order_id, endpoint_id, receipt.state)
+    at_ms = receipt.at_ms or now_ms
+    if receipt.state > row.state:
+        row = replace(row, state=receipt.state)
+    if receipt.state == ReceiptState.RECEIVED and row.received_ms is None:
+        return replace(row, received_ms=at_ms)
+    if receipt.state == ReceiptState.ACCEPTED and row.accepted_ms is None:
+        return replace(row, accepted_ms=at_ms)
+    if receipt.state == ReceiptState.REFUSED and row.refused_ms is None:
+        return replace(row, refused_ms=at_ms, reason=_text(receipt.reason))
+    if receipt.state == ReceiptState.STARTED and row.started_ms is None:
+        return replace(
+            row,
+            started_ms=at_ms,
+            presented_ns=receipt.presented_ns,
+            index=receipt.index,
+            error_ns=receipt.error_ns,
+        )
+    if receipt.state == ReceiptState.FINISHED and row.finished_ms is None:
+        row = replace(row, finished_ms=at_ms)
+        if receipt.result is not None:
+            row = _with_result(row, receipt)
+    return row
+
+
+def _with_result(row: ReceiptRow, receipt: Receipt) -> ReceiptRow:
+    result = receipt.result
+    assert result is not None
+    return replace(
+        row,
+        # The wire allows more than a column holds.
+        played=min(result.played, _MOST),
+        repaired=min(result.repaired, _MOST),
+        recovered=min(result.recovered, _MOST),
+        concealed=min(result.concealed, _MOST),
+        unsigned=min(result.unsigned, _MOST),
+        result_reason=_text(result.reason),
+    )
+
+
+def _text(said: str) -> str:
+    """PostgreSQL holds no NUL in a text."""
+    return said.replace("\0", "")

@@ -1,0 +1,158 @@
+"""What the broadcast room remembers, as values. Identifiers are 16 bytes; times are milliseconds of UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loa.model import BroadcastState, EndpointKind, ReceiptState
+
+
+class ProgrammeClass(StrEnum):
+    """The classes of Circular 39/2020/TT-BTTTT: thông thường, ưu tiên, khẩn cấp."""
+
+    ROUTINE = "routine"
+    PRIORITY = "priority"
+    EMERGENCY = "emergency"
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A node of the administrative tree. `level` is data (city, district, commune, hamlet), `code` official."""
+
+    id: bytes
+    parent_id: bytes | None
+    name: str
+    level: str
+    code: str | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An enrolled device. `placement_serial` grows whenever what its placement says changes."""
+
+    id: bytes
+    kind: EndpointKind
+    name: str
+    area_id: bytes
+    device_key: bytes
+    enrolled_ms: int
+    revoked_ms: int | None
+    placement_serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A one-time code without its secret: `key` is what the claim's MACs are made with, and stays in the core."""
+
+    id: bytes
+    code_id: str
+    key: bytes
+    area_id: bytes
+    kind: EndpointKind
+    name: str
+    created_ms: int
+    expires_ms: int
+    wrong_claims: int = 0
+    claimed_by_key: bytes | None = None
+    endpoint_id: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Enrolment({self.code_id}-…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """A stored recording: mono Opus in Ogg, named by the SHA-256 of the file.
+
+    `samples` (48 kHz) is what a player plays; `frames` packets of `frame_samples` hold them and the encoder's
+    look-ahead. `loudness_lufs` is integrated loudness (EBU R 128) in hundredths of a LUFS, -7000 for silence.
+    """
+
+    id: bytes
+    title: str
+    klass: ProgrammeClass
+    sha256: bytes
+    samples: int
+    frames: int
+    frame_samples: int
+    duration_ms: int
+    size_bytes: int
+    loudness_lufs: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """A programme on air, or that was, to `areas` and `endpoints`. `reason` says why it ended."""
+
+    id: bytes
+    programme_id: bytes
+    state: BroadcastState
+    priority: int
+    volume: int
+    play_delay_ms: int
+    areas: tuple[bytes, ...]
+    endpoints: tuple[bytes, ...]
+    created_ms: int
+    generation: int
+    ssrc: int | None
+    start_utc_ms: int | None
+    ended_utc_ms: int | None
+    frames_total: int
+    frames_aired: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """An order as it was issued. `action` is a value of order_wire.Action, `bundle` the bytes that travel."""
+
+    order_id: bytes
+    broadcast_id: bytes
+    action: int
+    bundle: bytes
+    issued_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """All that one endpoint has answered to one order.
+
+    `state` is the highest it reached. A time is what the endpoint said, or when the core learned of it if the
+    endpoint had no trusted time. `reason` is a refusal's. What was not said is None.
+    """
+
+    order_id: bytes
+    endpoint_id: bytes
+    state: ReceiptState
+    received_ms: int | None = None
+    accepted_ms: int | None = None
+    refused_ms: int | None = None
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    reason: str = ""
+    presented_ns: int | None = None
+    index: int | None = None
+    error_ns: int | None = None
+    played: int | None = None
+    repaired: int | None = None
+    recovered: int | None = None
+    concealed: int | None = None
+    unsigned: int | None = None
+    result_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token of the HTTP face: only the SHA-256 of its text is kept."""
+
+    id: bytes
+    name: str
+    role: str
+    sha256: bytes
+    created_ms: int
+    expires_ms: int | None = None
+    revoked_ms: int | None = None

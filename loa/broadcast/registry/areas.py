@@ -1,0 +1,47 @@
+"""The administrative tree."""
+
+from __future__ import annotations
+
+from loa.broadcast.records import Area
+from loa.broadcast.store import areas as stored
+from loa.broadcast.store.database import Database
+from loa.codecs.statement_wire import MAX_DEPTH_OF_AREAS
+from loa.errors import Conflict
+from loa.model import new_id
+
+
+class Areas:
+    """All areas. The tree is at most MAX_DEPTH_OF_AREAS deep."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, parent_id: bytes | None, name: str, level: str, code: str | None, now_ms: int) -> Area:
+        """A new area under `parent_id` (None: a top). NotFound; Conflict for a code in use or a tree too deep."""
+        area = Area(new_id(now_ms), parent_id, name, level, code, now_ms)
+        async with self._db.write() as connection:
+            if parent_id is not None and len(await stored.path(connection, parent_id)) >= MAX_DEPTH_OF_AREAS:
+                raise Conflict(f"the tree of areas is at most {MAX_DEPTH_OF_AREAS} levels deep")
+            await stored.insert(connection, area)
+        return area
+
+    async def get(self, area_id: bytes) -> Area:
+        """The area; NotFound."""
+        async with self._db.read() as connection:
+            return await stored.get(connection, area_id)
+
+    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Area]:
+        """Up to `limit` areas in the order they were made, after `after_id`."""
+        async with self._db.read() as connection:
+            return await stored.page(connection, after_id, limit)
+
+    async def path(self, area_id: bytes) -> tuple[bytes, ...]:
+        """The ids from the top of the tree down to the area itself; NotFound."""
+        async with self._db.read() as connection:
+            return await stored.path(connection, area_id)
+
+    async def subtree(self, area_id: bytes) -> set[bytes]:
+        """The ids of the area and of all below it; NotFound."""
+        async with self._db.read() as connection:
+            await stored.get(connection, area_id)
+            return await stored.subtrees(connection, [area_id])

@@ -1,0 +1,75 @@
+"""Enrolled devices: who there is, where each stands, and who is meant by a list of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from loa.broadcast.records import Endpoint
+from loa.broadcast.store import areas as stored_areas
+from loa.broadcast.store import endpoints as stored
+from loa.broadcast.store.database import Database
+from loa.codecs.statement_wire import Placement
+from loa.errors import NotFound
+from loa.model import id_text
+
+
+class Endpoints:
+    """All endpoints."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def get(self, endpoint_id: bytes) -> Endpoint:
+        """The endpoint, revoked or not; NotFound."""
+        async with self._db.read() as connection:
+            return await stored.get(connection, endpoint_id)
+
+    async def list(
+        self, after_id: bytes | None = None, limit: int = 100, area_id: bytes | None = None
+    ) -> list[Endpoint]:
+        """Up to `limit` endpoints in the order they were enrolled, after `after_id`, revoked ones too.
+
+        With `area_id`, only those in that area or below it; NotFound when there is no such area.
+        """
+        async with self._db.read() as connection:
+            if area_id is None:
+                return await stored.page(connection, after_id, limit)
+            await stored_areas.get(connection, area_id)
+            below = await stored_areas.subtrees(connection, [area_id])
+            return await stored.page(connection, after_id, limit, below)
+
+    async def targeted(self, areas: Sequence[bytes], endpoints: Sequence[bytes]) -> Sequence[Endpoint]:
+        """The endpoints in the areas, below them, or named; each once, in the order of ids, none revoked.
+
+        NotFound for an area or endpoint that does not exist.
+        """
+        async with self._db.read() as connection:
+            _all_known("area", areas, await stored_areas.known(connection, areas))
+            named = await stored.named(connection, endpoints)
+            _all_known("endpoint", endpoints, {endpoint.id for endpoint in named})
+            below = await stored_areas.subtrees(connection, areas)
+            found = [*named, *await stored.in_areas(connection, below)]
+        by_id = {endpoint.id: endpoint for endpoint in found if endpoint.revoked_ms is None}
+        return [by_id[endpoint_id] for endpoint_id in sorted(by_id)]
+
+    async def revoke(self, endpoint_id: bytes, now_ms: int) -> Endpoint:
+        """Revoke the endpoint for good; NotFound. Revoking again changes nothing."""
+        async with self._db.write() as connection:
+            endpoint = await stored.get(connection, endpoint_id)
+            if endpoint.revoked_ms is not None:
+                return endpoint
+            await stored.set_revoked(connection, endpoint_id, now_ms)
+        return replace(endpoint, revoked_ms=now_ms)
+
+    async def placement(self, endpoint: Endpoint) -> Placement:
+        """Where the endpoint stands, to be sealed by the order key."""
+        async with self._db.read() as connection:
+            path = await stored_areas.path(connection, endpoint.area_id)
+        return Placement(endpoint.id, endpoint.placement_serial, path)
+
+
+def _all_known(what: str, wanted: Sequence[bytes], known: set[bytes]) -> None:
+    for identifier in wanted:
+        if identifier not in known:
+            raise NotFound(f"no {what} {id_text(identifier)}")

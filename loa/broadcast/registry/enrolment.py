@@ -1,0 +1,158 @@
+"""Enrolment by one-time codes (docs/protocol.md, *Enrolment*)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.records import Endpoint, Enrolment
+from loa.broadcast.registry.areas import Areas
+from loa.broadcast.store import areas as stored_areas
+from loa.broadcast.store import endpoints as stored_endpoints
+from loa.broadcast.store import enrolments as stored
+from loa.broadcast.store.database import Database
+from loa.codecs import enrolment_wire
+from loa.codecs.enrolment_wire import EnrolmentCode
+from loa.codecs.signed import KEY_BYTES
+from loa.codecs.statement_wire import Placement
+from loa.errors import EnrolmentError, StoreError, WireError
+from loa.model import EndpointKind, new_id
+
+MAX_WRONG_CLAIMS = 10
+NONCE_BYTES = 16
+_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """What a device that proved to know the code is told. `key_list` and `placement` are envelopes."""
+
+    endpoint_id: bytes
+    root_key: bytes
+    key_list: bytes
+    placement: bytes
+    mac: bytes
+
+
+class Enrolments:
+    """Codes, and the devices that come with them."""
+
+    def __init__(self, db: Database, areas: Areas, keyring: KeyRing) -> None:
+        self._db = db
+        self._areas = areas
+        self._keyring = keyring
+
+    async def create(
+        self, area_id: bytes, kind: EndpointKind, name: str, now_ms: int, valid_s: int
+    ) -> tuple[Enrolment, EnrolmentCode]:
+        """A new code for one device in the area; NotFound. The code is told here and never again."""
+        await self._areas.get(area_id)
+        async with self._db.write() as connection:
+            code = EnrolmentCode.generate()
+            for _ in range(_TRIES):
+                if await stored.by_code(connection, code.code_id) is None:
+                    break
+                code = EnrolmentCode.generate()
+            else:
+                raise StoreError("no enrolment code is free")
+            enrolment = Enrolment(
+                id=new_id(now_ms),
+                code_id=code.code_id,
+                key=code.key(),
+                area_id=area_id,
+                kind=kind,
+                name=name,
+                created_ms=now_ms,
+                expires_ms=now_ms + valid_s * 1000,
+            )
+            await stored.insert(connection, enrolment)
+        return enrolment, code
+
+    async def get(self, enrolment_id: bytes) -> Enrolment:
+        """The enrolment; NotFound."""
+        async with self._db.read() as connection:
+            return await stored.get(connection, enrolment_id)
+
+    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Enrolment]:
+        """Up to `limit` enrolments in the order they were made, after `after_id`."""
+        async with self._db.read() as connection:
+            return await stored.page(connection, after_id, limit)
+
+    async def claim(
+        self, *, code_id: str, device_key: bytes, nonce: bytes, kind: str, mac: bytes, now_ms: int
+    ) -> ClaimAnswer:
+        """Make the device that knows the code an endpoint, once; the same device is answered the same again.
+
+        EnrolmentError with the slug unknown, spent, expired, wrong, kind or used; WireError for a device key
+        that has not 32 bytes or a nonce that has not 16.
+        """
+        if len(device_key) != KEY_BYTES or len(nonce) != NONCE_BYTES:
+            raise WireError("a claim needs a device key of 32 bytes and a nonce of 16")
+        wrong = False
+        # One transaction of the one writer: of two claims at once, the second finds the code used.
+        async with self._db.write() as connection:
+            enrolment = await stored.by_code(connection, code_id)
+            if enrolment is None:
+                raise EnrolmentError("unknown", "no enrolment has this code")
+            if enrolment.wrong_claims >= MAX_WRONG_CLAIMS:
+                raise EnrolmentError("spent", "this code was tried wrongly too often")
+            if now_ms > enrolment.expires_ms:
+                raise EnrolmentError("expired", "this code is no longer valid")
+            expected = enrolment_wire.claim_mac(
+                enrolment.key, code_id=code_id, device_key=device_key, nonce=nonce, kind=kind
+            )
+            if not hmac.compare_digest(expected, mac):
+                wrong = True
+                # A code that is used cannot be guessed to any profit, and its device may still ask again.
+                if enrolment.endpoint_id is None:
+                    await stored.count_wrong(connection, enrolment.id)
+            else:
+                endpoint = await self._endpoint(connection, enrolment, device_key, kind, now_ms)
+                path = await stored_areas.path(connection, endpoint.area_id)
+        if wrong:
+            raise EnrolmentError("wrong", "the device does not know this code")
+        return self._answer(enrolment, endpoint, path, nonce)
+
+    @staticmethod
+    async def _endpoint(
+        connection: AsyncConnection, enrolment: Enrolment, device_key: bytes, kind: str, now_ms: int
+    ) -> Endpoint:
+        """The endpoint that the code has become, now or before."""
+        if kind != enrolment.kind:
+            raise EnrolmentError("kind", f"this code is for a {enrolment.kind}")
+        if enrolment.endpoint_id is not None:
+            endpoint = await stored_endpoints.get(connection, enrolment.endpoint_id)
+            if enrolment.claimed_by_key != device_key or endpoint.revoked_ms is not None:
+                raise EnrolmentError("used", "this code has been used")
+            return endpoint
+        endpoint = Endpoint(
+            id=new_id(now_ms),
+            kind=enrolment.kind,
+            name=enrolment.name,
+            area_id=enrolment.area_id,
+            device_key=device_key,
+            enrolled_ms=now_ms,
+            revoked_ms=None,
+            placement_serial=1,
+        )
+        await stored_endpoints.insert(connection, endpoint)
+        await stored.set_claimed(connection, enrolment.id, device_key, endpoint.id)
+        return endpoint
+
+    def _answer(
+        self, enrolment: Enrolment, endpoint: Endpoint, path: tuple[bytes, ...], nonce: bytes
+    ) -> ClaimAnswer:
+        placement = Placement(endpoint.id, endpoint.placement_serial, path).seal(self._keyring.order_key)
+        root_key, key_list = self._keyring.root_public_key, self._keyring.key_list_envelope
+        mac = enrolment_wire.answer_mac(
+            enrolment.key,
+            nonce=nonce,
+            endpoint_id=endpoint.id,
+            root_key=root_key,
+            key_list=key_list,
+            placement=placement,
+        )
+        return ClaimAnswer(endpoint.id, root_key, key_list, placement, mac)

@@ -1,0 +1,80 @@
+"""Areas in the store. Each function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.records import Area
+from loa.broadcast.store.tables import area
+from loa.codecs.statement_wire import MAX_DEPTH_OF_AREAS
+from loa.errors import NotFound, StoreError
+from loa.model import id_text
+
+
+def _area(row: Row[Any]) -> Area:
+    return Area(**row._mapping)
+
+
+async def insert(connection: AsyncConnection, new: Area) -> None:
+    """Write a new area down; Conflict for a code that another area has."""
+    await connection.execute(
+        area.insert().values(
+            id=new.id,
+            parent_id=new.parent_id,
+            name=new.name,
+            level=new.level,
+            code=new.code,
+            created_ms=new.created_ms,
+        )
+    )
+
+
+async def get(connection: AsyncConnection, area_id: bytes) -> Area:
+    """The area; NotFound."""
+    row = (await connection.execute(select(area).where(area.c.id == area_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"no area {id_text(area_id)}")
+    return _area(row)
+
+
+async def page(connection: AsyncConnection, after_id: bytes | None, limit: int) -> list[Area]:
+    """Up to `limit` areas in the order of their ids, after `after_id`."""
+    query = select(area).order_by(area.c.id).limit(limit)
+    if after_id is not None:
+        query = query.where(area.c.id > after_id)
+    return [_area(row) for row in await connection.execute(query)]
+
+
+async def path(connection: AsyncConnection, area_id: bytes) -> tuple[bytes, ...]:
+    """The ids from the top of the tree down to the area; NotFound; StoreError when it is deeper than allowed."""
+    upwards: list[bytes] = []
+    at: bytes | None = area_id
+    while at is not None:
+        if len(upwards) == MAX_DEPTH_OF_AREAS:
+            raise StoreError(f"area {id_text(area_id)} stands deeper than {MAX_DEPTH_OF_AREAS} levels")
+        upwards.append(at)
+        at = (await get(connection, at)).parent_id
+    return tuple(reversed(upwards))
+
+
+async def subtrees(connection: AsyncConnection, area_ids: Iterable[bytes]) -> set[bytes]:
+    """The ids of these areas and of all below them. Unknown ids give nothing."""
+    roots = list(set(area_ids))
+    if not roots:
+        return set()
+    below = select(area.c.id).where(area.c.id.in_(roots)).cte("below", recursive=True)
+    # UNION, not UNION ALL: an area is followed once, so that even a loop in the tree comes to an end.
+    below = below.union(select(area.c.id).join(below, area.c.parent_id == below.c.id))
+    return set((await connection.execute(select(below.c.id))).scalars())
+
+
+async def known(connection: AsyncConnection, area_ids: Iterable[bytes]) -> set[bytes]:
+    """Those of the ids that are areas."""
+    wanted = list(set(area_ids))
+    if not wanted:
+        return set()
+    return set((await connection.execute(select(area.c.id).where(area.c.id.in_(wanted)))).scalars())

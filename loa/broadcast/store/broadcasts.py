@@ -1,0 +1,110 @@
+"""Broadcasts in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from loa.broadcast.records import Broadcast
+from loa.broadcast.store.database import Database
+from loa.broadcast.store.tables import broadcast
+from loa.errors import NotFound
+from loa.model import ID_BYTES, BroadcastState, id_text
+
+UNFINISHED = (BroadcastState.PREPARING, BroadcastState.ON_AIR)
+
+
+def _broadcast(row: Row[Any]) -> Broadcast:
+    values = dict(row._mapping)
+    return Broadcast(
+        **{
+            **values,
+            "state": BroadcastState(values["state"]),
+            "areas": _split(values["areas"]),
+            "endpoints": _split(values["endpoints"]),
+        }
+    )
+
+
+def _split(packed: bytes) -> tuple[bytes, ...]:
+    return tuple(packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES))
+
+
+def _values(value: Broadcast) -> dict[str, Any]:
+    """All but what stays as it was when the broadcast was made."""
+    return {
+        "state": str(value.state),
+        "priority": value.priority,
+        "volume": value.volume,
+        "play_delay_ms": value.play_delay_ms,
+        "areas": b"".join(value.areas),
+        "endpoints": b"".join(value.endpoints),
+        "generation": value.generation,
+        "ssrc": value.ssrc,
+        "start_utc_ms": value.start_utc_ms,
+        "ended_utc_ms": value.ended_utc_ms,
+        "frames_total": value.frames_total,
+        "frames_aired": value.frames_aired,
+        "reason": value.reason,
+    }
+
+
+class Broadcasts:
+    """What is, was or comes on air."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, new: Broadcast) -> None:
+        """Write a new broadcast down; Conflict when its programme does not exist."""
+        async with self._db.write() as connection:
+            await connection.execute(
+                broadcast.insert().values(
+                    id=new.id, programme_id=new.programme_id, created_ms=new.created_ms, **_values(new)
+                )
+            )
+
+    async def save(self, changed: Broadcast) -> None:
+        """Overwrite a broadcast with what it is now; NotFound."""
+        statement = broadcast.update().where(broadcast.c.id == changed.id).values(**_values(changed))
+        async with self._db.write() as connection:
+            if (await connection.execute(statement)).rowcount != 1:
+                raise NotFound(f"no broadcast {id_text(changed.id)}")
+
+    async def progress(self, broadcast_id: bytes, frames_aired: int) -> None:
+        """So many frames are sent. Never less than was written before."""
+        async with self._db.write() as connection:
+            await connection.execute(
+                broadcast.update()
+                .where(broadcast.c.id == broadcast_id, broadcast.c.frames_aired < frames_aired)
+                .values(frames_aired=frames_aired)
+            )
+
+    async def get(self, broadcast_id: bytes) -> Broadcast:
+        """The broadcast; NotFound."""
+        async with self._db.read() as connection:
+            rows = await connection.execute(select(broadcast).where(broadcast.c.id == broadcast_id))
+            row = rows.one_or_none()
+        if row is None:
+            raise NotFound(f"no broadcast {id_text(broadcast_id)}")
+        return _broadcast(row)
+
+    async def list(
+        self, after_id: bytes | None = None, limit: int = 100, states: Sequence[BroadcastState] = ()
+    ) -> list[Broadcast]:
+        """Up to `limit` broadcasts in the order they were made, after `after_id`; of `states`, if any are given."""
+        query = select(broadcast).order_by(broadcast.c.id).limit(limit)
+        if after_id is not None:
+            query = query.where(broadcast.c.id > after_id)
+        if states:
+            query = query.where(broadcast.c.state.in_([str(state) for state in states]))
+        async with self._db.read() as connection:
+            return [_broadcast(row) for row in await connection.execute(query)]
+
+    async def unfinished(self) -> Sequence[Broadcast]:
+        """All that are preparing or on air."""
+        query = select(broadcast).where(broadcast.c.state.in_([str(state) for state in UNFINISHED]))
+        async with self._db.read() as connection:
+            return [_broadcast(row) for row in await connection.execute(query.order_by(broadcast.c.id))]

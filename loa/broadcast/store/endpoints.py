@@ -1,0 +1,101 @@
+"""Endpoints in the store. Each function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.records import Endpoint
+from loa.broadcast.store.tables import endpoint
+from loa.errors import NotFound
+from loa.model import EndpointKind, id_text
+
+_IN_ONE_QUERY = 5_000
+
+
+def _endpoint(row: Row[Any]) -> Endpoint:
+    values = dict(row._mapping)
+    return Endpoint(**{**values, "kind": EndpointKind(values["kind"])})
+
+
+async def insert(connection: AsyncConnection, new: Endpoint) -> None:
+    """Write a new endpoint down."""
+    await connection.execute(
+        endpoint.insert().values(
+            id=new.id,
+            kind=str(new.kind),
+            name=new.name,
+            area_id=new.area_id,
+            device_key=new.device_key,
+            enrolled_ms=new.enrolled_ms,
+            revoked_ms=new.revoked_ms,
+            placement_serial=new.placement_serial,
+        )
+    )
+
+
+async def get(connection: AsyncConnection, endpoint_id: bytes) -> Endpoint:
+    """The endpoint; NotFound."""
+    row = (await connection.execute(select(endpoint).where(endpoint.c.id == endpoint_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"no endpoint {id_text(endpoint_id)}")
+    return _endpoint(row)
+
+
+async def page(
+    connection: AsyncConnection, after_id: bytes | None, limit: int, areas: Iterable[bytes] | None = None
+) -> list[Endpoint]:
+    """Up to `limit` endpoints in the order of their ids, after `after_id`; only those in `areas` if given."""
+    if areas is None:
+        return await _page(connection, after_id, limit, None)
+    found: list[Endpoint] = []
+    for some in _chunks(areas):
+        found += await _page(connection, after_id, limit, some)
+    return sorted(found, key=lambda each: each.id)[:limit]
+
+
+async def _page(
+    connection: AsyncConnection, after_id: bytes | None, limit: int, areas: list[bytes] | None
+) -> list[Endpoint]:
+    query = select(endpoint).order_by(endpoint.c.id).limit(limit)
+    if after_id is not None:
+        query = query.where(endpoint.c.id > after_id)
+    if areas is not None:
+        query = query.where(endpoint.c.area_id.in_(areas))
+    return [_endpoint(row) for row in await connection.execute(query)]
+
+
+async def in_areas(connection: AsyncConnection, areas: Iterable[bytes]) -> list[Endpoint]:
+    """All endpoints that stand directly in one of `areas`, revoked ones too."""
+    found: list[Endpoint] = []
+    for some in _chunks(areas):
+        rows = await connection.execute(select(endpoint).where(endpoint.c.area_id.in_(some)))
+        found += [_endpoint(row) for row in rows]
+    return found
+
+
+async def named(connection: AsyncConnection, endpoint_ids: Iterable[bytes]) -> list[Endpoint]:
+    """Those of the ids that are endpoints, revoked ones too."""
+    found: list[Endpoint] = []
+    for some in _chunks(endpoint_ids):
+        rows = await connection.execute(select(endpoint).where(endpoint.c.id.in_(some)))
+        found += [_endpoint(row) for row in rows]
+    return found
+
+
+async def set_revoked(connection: AsyncConnection, endpoint_id: bytes, now_ms: int) -> None:
+    """Mark an endpoint as revoked; the first time stays."""
+    await connection.execute(
+        endpoint.update()
+        .where(endpoint.c.id == endpoint_id, endpoint.c.revoked_ms.is_(None))
+        .values(revoked_ms=now_ms)
+    )
+
+
+def _chunks(ids: Iterable[bytes]) -> list[list[bytes]]:
+    """The ids without repetition, in lists that fit one query's parameters."""
+    every = sorted(set(ids))
+    return [every[at : at + _IN_ONE_QUERY] for at in range(0, len(every), _IN_ONE_QUERY)]

@@ -1,0 +1,77 @@
+"""Enrolment codes in the store. Each function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.records import Enrolment
+from loa.broadcast.store.tables import enrolment
+from loa.errors import NotFound
+from loa.model import EndpointKind, id_text
+
+
+def _enrolment(row: Row[Any]) -> Enrolment:
+    values = dict(row._mapping)
+    return Enrolment(**{**values, "kind": EndpointKind(values["kind"])})
+
+
+async def insert(connection: AsyncConnection, new: Enrolment) -> None:
+    """Write a new code down."""
+    await connection.execute(
+        enrolment.insert().values(
+            id=new.id,
+            code_id=new.code_id,
+            key=new.key,
+            area_id=new.area_id,
+            kind=str(new.kind),
+            name=new.name,
+            created_ms=new.created_ms,
+            expires_ms=new.expires_ms,
+            wrong_claims=new.wrong_claims,
+            claimed_by_key=new.claimed_by_key,
+            endpoint_id=new.endpoint_id,
+        )
+    )
+
+
+async def get(connection: AsyncConnection, enrolment_id: bytes) -> Enrolment:
+    """The enrolment; NotFound."""
+    row = (await connection.execute(select(enrolment).where(enrolment.c.id == enrolment_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"no enrolment {id_text(enrolment_id)}")
+    return _enrolment(row)
+
+
+async def by_code(connection: AsyncConnection, code_id: str) -> Enrolment | None:
+    """The enrolment that a code id names."""
+    row = (await connection.execute(select(enrolment).where(enrolment.c.code_id == code_id))).one_or_none()
+    return None if row is None else _enrolment(row)
+
+
+async def page(connection: AsyncConnection, after_id: bytes | None, limit: int) -> list[Enrolment]:
+    """Up to `limit` enrolments in the order of their ids, after `after_id`."""
+    query = select(enrolment).order_by(enrolment.c.id).limit(limit)
+    if after_id is not None:
+        query = query.where(enrolment.c.id > after_id)
+    return [_enrolment(row) for row in await connection.execute(query)]
+
+
+async def count_wrong(connection: AsyncConnection, enrolment_id: bytes) -> None:
+    """Count one more wrong claim."""
+    await connection.execute(
+        enrolment.update().where(enrolment.c.id == enrolment_id).values(wrong_claims=enrolment.c.wrong_claims + 1)
+    )
+
+
+async def set_claimed(
+    connection: AsyncConnection, enrolment_id: bytes, device_key: bytes, endpoint_id: bytes
+) -> None:
+    """The code has become an endpoint."""
+    await connection.execute(
+        enrolment.update()
+        .where(enrolment.c.id == enrolment_id)
+        .values(claimed_by_key=device_key, endpoint_id=endpoint_id)
+    )

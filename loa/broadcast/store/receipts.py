@@ -1,0 +1,78 @@
+"""Receipts in the store: one row for each order and endpoint. Each function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, and_, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.records import ReceiptRow
+from loa.broadcast.store.database import upsert
+from loa.broadcast.store.tables import order_, receipt
+from loa.codecs.order_wire import Action
+from loa.model import ReceiptState
+
+ReceiptKey = tuple[bytes, bytes]
+"""Order id and endpoint id."""
+
+
+def _receipt(row: Row[Any]) -> ReceiptRow:
+    values = dict(row._mapping)
+    return ReceiptRow(**{**values, "state": ReceiptState(values["state"])})
+
+
+async def known_orders(connection: AsyncConnection, order_ids: Collection[bytes]) -> set[bytes]:
+    """Those of the ids that are orders."""
+    query = select(order_.c.order_id).where(order_.c.order_id.in_(order_ids))
+    return set((await connection.execute(query)).scalars())
+
+
+async def load(connection: AsyncConnection, keys: Collection[ReceiptKey]) -> dict[ReceiptKey, ReceiptRow]:
+    """The rows with these keys, as far as there are any."""
+    query = select(receipt).where(tuple_(receipt.c.order_id, receipt.c.endpoint_id).in_(list(keys)))
+    rows = [_receipt(row) for row in await connection.execute(query)]
+    return {(row.order_id, row.endpoint_id): row for row in rows}
+
+
+async def save(connection: AsyncConnection, rows: Sequence[ReceiptRow]) -> None:
+    """Write rows, over what was there."""
+    values = [{**asdict(row), "state": int(row.state)} for row in rows]
+    await upsert(connection, receipt, values, key=["order_id", "endpoint_id"])
+
+
+async def page(
+    connection: AsyncConnection, broadcast_id: bytes, after: ReceiptKey | None, limit: int
+) -> list[ReceiptRow]:
+    """Up to `limit` rows of all orders of a broadcast, by order id and endpoint id, after `after`."""
+    query = (
+        select(receipt)
+        .join(order_, order_.c.order_id == receipt.c.order_id)
+        .where(order_.c.broadcast_id == broadcast_id)
+        .order_by(receipt.c.order_id, receipt.c.endpoint_id)
+        .limit(limit)
+    )
+    if after is not None:
+        order_id, endpoint_id = after
+        query = query.where(
+            or_(
+                receipt.c.order_id > order_id,
+                and_(receipt.c.order_id == order_id, receipt.c.endpoint_id > endpoint_id),
+            )
+        )
+    return [_receipt(row) for row in await connection.execute(query)]
+
+
+async def summary(connection: AsyncConnection, broadcast_id: bytes) -> dict[ReceiptState, int]:
+    """How many endpoints have come how far with a broadcast, each counted once, by its tune orders."""
+    highest = (
+        select(func.max(receipt.c.state).label("state"))
+        .join(order_, order_.c.order_id == receipt.c.order_id)
+        .where(order_.c.broadcast_id == broadcast_id, order_.c.action == int(Action.TUNE))
+        .group_by(receipt.c.endpoint_id)
+        .subquery()
+    )
+    rows = await connection.execute(select(highest.c.state, func.count()).group_by(highest.c.state))
+    return {ReceiptState(state): count for state, count in rows}

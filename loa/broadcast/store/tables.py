@@ -1,0 +1,165 @@
+"""The tables. Identifiers are 16 bytes, times milliseconds of UTC; SQLite and PostgreSQL understand all of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ID = LargeBinary(16)
+
+area = Table(
+    "area",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("parent_id", ID, ForeignKey("area.id"), nullable=True, index=True),
+    Column("name", String(200), nullable=False),
+    Column("level", String(40), nullable=False),
+    Column("code", String(40), nullable=True, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("area_id", ID, ForeignKey("area.id"), nullable=False, index=True),
+    Column("device_key", LargeBinary(32), nullable=False),
+    Column("enrolled_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger, nullable=True),
+    Column("placement_serial", BigInteger, nullable=False),
+)
+
+enrolment = Table(
+    "enrolment",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("code_id", String(5), nullable=False, unique=True),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("area_id", ID, ForeignKey("area.id"), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("wrong_claims", Integer, nullable=False),
+    Column("claimed_by_key", LargeBinary(32), nullable=True),
+    Column("endpoint_id", ID, ForeignKey("endpoint.id"), nullable=True),
+)
+
+programme = Table(
+    "programme",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("title", String(400), nullable=False),
+    Column("klass", String(20), nullable=False),
+    # Two programmes may hold the same sound.
+    Column("sha256", LargeBinary(32), nullable=False, index=True),
+    Column("samples", BigInteger, nullable=False),
+    Column("frames", BigInteger, nullable=False),
+    Column("frame_samples", Integer, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("loudness_lufs", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+broadcast = Table(
+    "broadcast",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("programme_id", ID, ForeignKey("programme.id"), nullable=False, index=True),
+    Column("state", String(20), nullable=False, index=True),
+    Column("priority", Integer, nullable=False),
+    Column("volume", Integer, nullable=False),
+    Column("play_delay_ms", Integer, nullable=False),
+    # Identifiers one after the other; nothing asks the store who is targeted.
+    Column("areas", LargeBinary, nullable=False),
+    Column("endpoints", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("ssrc", BigInteger, nullable=True),
+    Column("start_utc_ms", BigInteger, nullable=True),
+    Column("ended_utc_ms", BigInteger, nullable=True),
+    Column("frames_total", BigInteger, nullable=False),
+    Column("frames_aired", BigInteger, nullable=False),
+    Column("reason", String(200), nullable=False),
+)
+
+order_ = Table(
+    "order_",
+    metadata,
+    Column("order_id", ID, primary_key=True),
+    Column("broadcast_id", ID, ForeignKey("broadcast.id"), nullable=False, index=True),
+    Column("action", Integer, nullable=False),
+    Column("bundle", LargeBinary, nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+
+order_sequence = Table(
+    "order_sequence",
+    metadata,
+    Column("signer", LargeBinary(8), primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    CheckConstraint("last_seq >= 1", name="positive"),
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("order_id", ID, ForeignKey("order_.order_id"), nullable=False),
+    # No foreign key: the link has shown who the endpoint is, and one bad row must not spoil a batch.
+    Column("endpoint_id", ID, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("received_ms", BigInteger, nullable=True),
+    Column("accepted_ms", BigInteger, nullable=True),
+    Column("refused_ms", BigInteger, nullable=True),
+    Column("started_ms", BigInteger, nullable=True),
+    Column("finished_ms", BigInteger, nullable=True),
+    Column("reason", String(32), nullable=False),
+    Column("presented_ns", BigInteger, nullable=True),
+    Column("index", BigInteger, nullable=True),
+    Column("error_ns", BigInteger, nullable=True),
+    Column("played", BigInteger, nullable=True),
+    Column("repaired", BigInteger, nullable=True),
+    Column("recovered", BigInteger, nullable=True),
+    Column("concealed", BigInteger, nullable=True),
+    Column("unsigned", BigInteger, nullable=True),
+    Column("result_reason", String(32), nullable=False),
+    PrimaryKeyConstraint("order_id", "endpoint_id"),
+    Index("ix_receipt_endpoint_id", "endpoint_id"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=True),
+    Column("revoked_ms", BigInteger, nullable=True),
+)

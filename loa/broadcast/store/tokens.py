@@ -1,0 +1,63 @@
+"""Bearer tokens in the store: their SHA-256, never their text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from loa.broadcast.records import Token
+from loa.broadcast.store.database import Database
+from loa.broadcast.store.tables import token
+from loa.errors import NotFound
+from loa.model import id_text
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(**row._mapping)
+
+
+class Tokens:
+    """Who may ask for what over HTTP."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, new: Token) -> None:
+        """Write a new token down; Conflict when its text is not new."""
+        async with self._db.write() as connection:
+            await connection.execute(
+                token.insert().values(
+                    id=new.id,
+                    name=new.name,
+                    role=new.role,
+                    sha256=new.sha256,
+                    created_ms=new.created_ms,
+                    expires_ms=new.expires_ms,
+                    revoked_ms=new.revoked_ms,
+                )
+            )
+
+    async def by_sha256(self, sha256: bytes) -> Token | None:
+        """The token whose text has this SHA-256, expired and revoked ones too."""
+        async with self._db.read() as connection:
+            row = (await connection.execute(select(token).where(token.c.sha256 == sha256))).one_or_none()
+        return None if row is None else _token(row)
+
+    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Token]:
+        """Up to `limit` tokens in the order they were made, after `after_id`."""
+        query = select(token).order_by(token.c.id).limit(limit)
+        if after_id is not None:
+            query = query.where(token.c.id > after_id)
+        async with self._db.read() as connection:
+            return [_token(row) for row in await connection.execute(query)]
+
+    async def revoke(self, token_id: bytes, now_ms: int) -> None:
+        """From now on the token is good for nothing; NotFound. The first time stays."""
+        async with self._db.write() as connection:
+            found = await connection.execute(select(token.c.id).where(token.c.id == token_id))
+            if found.one_or_none() is None:
+                raise NotFound(f"no token {id_text(token_id)}")
+            await connection.execute(
+                token.update().where(token.c.id == token_id, token.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
+            )

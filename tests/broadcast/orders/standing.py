@@ -1,0 +1,63 @@
+"""A broadcast and its orders, for tests of what is commanded and answered."""
+
+from __future__ import annotations
+
+from loa.broadcast.records import Broadcast, Programme, ProgrammeClass
+from loa.broadcast.store.broadcasts import Broadcasts
+from loa.broadcast.store.database import Database
+from loa.broadcast.store.programmes import Programmes
+from loa.codecs.order_wire import Tune
+from loa.model import BroadcastState, new_id
+
+NOW_MS = 1_790_000_000_000
+
+
+async def a_broadcast(db: Database, state: BroadcastState = BroadcastState.ON_AIR) -> Broadcast:
+    """A broadcast of a programme of its own, stored."""
+    programme = Programme(
+        new_id(NOW_MS), "Bản tin", ProgrammeClass.ROUTINE, b"h" * 32, 96_000, 101, 960, 2000, 9, -1600, NOW_MS
+    )
+    await Programmes(db).create(programme)
+    broadcast = Broadcast(
+        id=new_id(NOW_MS),
+        programme_id=programme.id,
+        state=state,
+        priority=100,
+        volume=80,
+        play_delay_ms=500,
+        areas=(b"a" * 16, b"b" * 16),
+        endpoints=(),
+        created_ms=NOW_MS,
+        generation=1,
+        ssrc=None,
+        start_utc_ms=None,
+        ended_utc_ms=None,
+        frames_total=101,
+        frames_aired=0,
+        reason="",
+    )
+    await Broadcasts(db).create(broadcast)
+    return broadcast
+
+
+def a_tune(broadcast_id: bytes) -> Tune:
+    """A tune order's meaning."""
+    return Tune(
+        broadcast_id=broadcast_id,
+        generation=1,
+        ssrc=1,
+        block_ssrc=2,
+        index0=0,
+        timestamp0=0,
+        epoch=b"e" * 8,
+        start_ns=0,
+        play_delay_ms=500,
+        frame_samples=960,
+        priority=100,
+        volume=80,
+        fade_ms=0,
+        secret_serial=1,
+        block_key=b"k" * 32,
+        block_frames=5,
+        end_index=101,
+    )

@@ -1,0 +1,223 @@
+"""Receipts: durable before they are acknowledged, in groups, and never going down."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loa.broadcast.orders.book import OrderBook
+from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.orders.receipts import GROUP_RECEIPTS, Receipts, merged
+from loa.broadcast.records import ReceiptRow
+from loa.broadcast.store.database import Database
+from loa.codecs.link_wire import Receipt, Result
+from loa.codecs.order_wire import Stop
+from loa.errors import StoreError
+from loa.model import ReceiptState
+from tests.broadcast.orders.standing import NOW_MS, a_broadcast, a_tune
+
+AREA = b"a" * 16
+RESULT = Result(played=90, repaired=5, recovered=1, concealed=2, unsigned=0, reason="end")
+
+
+def _endpoint(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def _receipt(order_id: bytes, state: ReceiptState, at_ms: int = NOW_MS + 7) -> Receipt:
+    started, finished = state == ReceiptState.STARTED, state == ReceiptState.FINISHED
+    return Receipt(
+        order_id,
+        state,
+        at_ms,
+        reason="expired" if state == ReceiptState.REFUSED else "",
+        presented_ns=123 if started else 0,
+        index=4 if started else 0,
+        error_ns=55 if started else 0,
+        result=RESULT if finished else None,
+    )
+
+
+async def _order(db: Database, keyring: KeyRing) -> tuple[bytes, bytes]:
+    broadcast = await a_broadcast(db)
+    issued = await OrderBook(db, keyring).issue(
+        a_tune(broadcast.id), [AREA], [], NOW_MS, NOW_MS + 60_000, broadcast.id
+    )
+    return broadcast.id, issued.order_id
+
+
+async def test_the_whole_chain_is_one_row_and_survives_reopening(
+    tmp_path: Path, db: Database, keyring: KeyRing
+) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    chain = (ReceiptState.RECEIVED, ReceiptState.ACCEPTED, ReceiptState.STARTED, ReceiptState.FINISHED)
+    for n, state in enumerate(chain):
+        acks = await receipts.record(_endpoint(1), [_receipt(order_id, state, NOW_MS + n)], NOW_MS)
+        assert acks == [(order_id, int(state))]
+    other = await Database.open(f"sqlite+aiosqlite:///{tmp_path / 'store' / 'loa.db'}")
+    assert await Receipts(other).for_broadcast(broadcast_id) == [
+        ReceiptRow(
+            order_id,
+            _endpoint(1),
+            ReceiptState.FINISHED,
+            received_ms=NOW_MS,
+            accepted_ms=NOW_MS + 1,
+            started_ms=NOW_MS + 2,
+            finished_ms=NOW_MS + 3,
+            presented_ns=123,
+            index=4,
+            error_ns=55,
+            played=90,
+            repaired=5,
+            recovered=1,
+            concealed=2,
+            unsigned=0,
+            result_reason="end",
+        )
+    ]
+    await other.close()
+
+
+async def test_a_refusal_keeps_its_reason(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.REFUSED)], NOW_MS)
+    (row,) = await receipts.for_broadcast(broadcast_id)
+    assert (row.state, row.reason, row.refused_ms) == (ReceiptState.REFUSED, "expired", NOW_MS + 7)
+
+
+async def test_without_trusted_time_the_cores_time_is_written(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED, at_ms=0)], NOW_MS + 99)
+    assert [row.received_ms for row in await receipts.for_broadcast(broadcast_id)] == [NOW_MS + 99]
+
+
+async def test_receipts_for_unknown_orders_are_acknowledged_and_counted_but_not_stored(
+    db: Database, keyring: KeyRing
+) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    given_receipts = [_receipt(b"?" * 16, ReceiptState.RECEIVED), _receipt(order_id, ReceiptState.RECEIVED)]
+    acks = await receipts.record(_endpoint(1), given_receipts, NOW_MS)
+    assert acks == [(b"?" * 16, 1), (order_id, 1)]
+    assert [row.order_id for row in await receipts.for_broadcast(broadcast_id)] == [order_id]
+    assert receipts.counters["unknown_order"] == 1
+
+
+async def test_many_endpoints_at_once_share_a_commit(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    count = 3 * GROUP_RECEIPTS + 20
+    await asyncio.gather(
+        *(receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.ACCEPTED)], NOW_MS) for n in range(count))
+    )
+    assert receipts.counters["commits"] == 4
+    assert await receipts.summary(broadcast_id) == {ReceiptState.ACCEPTED: count}
+
+
+async def test_the_same_receipt_twice_in_a_group_is_one_row(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    receipt = _receipt(order_id, ReceiptState.RECEIVED)
+    await asyncio.gather(*(receipts.record(_endpoint(1), [receipt, receipt], NOW_MS) for _ in range(5)))
+    assert len(await receipts.for_broadcast(broadcast_id)) == 1
+    assert (receipts.counters["received"], receipts.counters["stored"]) == (10, 1)
+
+
+async def test_rows_come_in_pages(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    for n in range(7):
+        await receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+    seen: list[ReceiptRow] = []
+    while page := await receipts.for_broadcast(
+        broadcast_id, (seen[-1].order_id, seen[-1].endpoint_id) if seen else None, limit=3
+    ):
+        seen += page
+    assert [row.endpoint_id for row in seen] == [_endpoint(n) for n in range(7)]
+
+
+async def test_a_summary_counts_each_endpoint_once_and_not_by_its_stop(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, first = await _order(db, keyring)
+    book, receipts = OrderBook(db, keyring), Receipts(db)
+    again = (await book.issue(a_tune(broadcast_id), [AREA], [], NOW_MS, NOW_MS + 1, broadcast_id)).order_id
+    stop = (await book.issue(Stop(broadcast_id, 0), [AREA], [], NOW_MS, NOW_MS + 1, broadcast_id)).order_id
+    await receipts.record(_endpoint(1), [_receipt(first, ReceiptState.FINISHED)], NOW_MS)
+    await receipts.record(_endpoint(1), [_receipt(again, ReceiptState.ACCEPTED)], NOW_MS)
+    await receipts.record(_endpoint(2), [_receipt(first, ReceiptState.STARTED)], NOW_MS)
+    await receipts.record(_endpoint(2), [_receipt(stop, ReceiptState.FINISHED)], NOW_MS)
+    assert await receipts.summary(broadcast_id) == {ReceiptState.FINISHED: 1, ReceiptState.STARTED: 1}
+    assert len(await receipts.for_broadcast(broadcast_id)) == 4
+
+
+async def test_figures_beyond_a_column_spoil_nobodys_receipts(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    huge = Result((1 << 64) - 1, 0, 0, 0, 0, "end\0")
+    hostile = Receipt(order_id, ReceiptState.FINISHED, NOW_MS, result=huge)
+    await asyncio.gather(
+        receipts.record(_endpoint(1), [hostile], NOW_MS),
+        receipts.record(_endpoint(2), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS),
+    )
+    rows = await receipts.for_broadcast(broadcast_id)
+    assert [row.played for row in rows] == [(1 << 63) - 1, None]
+
+
+async def test_a_store_that_fails_acknowledges_nothing_and_the_next_group_is_tried(
+    db: Database, keyring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+
+    def fails() -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(db, "write", fails)
+        with pytest.raises(StoreError, match="disk is full"):
+            await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+    await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+    assert len(await receipts.for_broadcast(broadcast_id)) == 1
+
+
+async def test_a_caller_that_gives_up_does_not_stop_the_others(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    receipt = _receipt(order_id, ReceiptState.RECEIVED)
+    gone = asyncio.create_task(receipts.record(_endpoint(1), [receipt], NOW_MS))
+    stays = asyncio.create_task(receipts.record(_endpoint(2), [receipt], NOW_MS))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await stays == [(order_id, 1)]
+    assert _endpoint(2) in {row.endpoint_id for row in await receipts.for_broadcast(broadcast_id)}
+
+
+async def test_closing_writes_what_waits_and_takes_no_more(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    waiting = asyncio.create_task(
+        receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+    )
+    await asyncio.sleep(0)
+    await receipts.close()
+    assert await waiting == [(order_id, 1)]
+    assert len(await receipts.for_broadcast(broadcast_id)) == 1
+    with pytest.raises(StoreError):
+        await receipts.record(_endpoint(1), [], NOW_MS)
+
+
+@given(states=st.lists(st.sampled_from(ReceiptState), min_size=1, max_size=12))
+def test_in_any_order_the_state_is_the_highest_and_repeats_change_nothing(states: list[ReceiptState]) -> None:
+    row: ReceiptRow | None = None
+    highest = 0
+    for n, state in enumerate(states):
+        row = merged(row, _endpoint(1), _receipt(b"o" * 16, state, NOW_MS + n), NOW_MS)
+        highest = max(highest, state)
+        assert row.state == highest
+        assert merged(row, _endpoint(1), _receipt(b"o" * 16, state, NOW_MS + 99), NOW_MS) == row
