@@ -1,0 +1,214 @@
+"""The library: uploads become programmes in a worker process, and whatever goes wrong leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from loa.broadcast.content.library import Library, TooLarge
+from loa.broadcast.content.worker import IngestPool, spawn_process
+from loa.broadcast.records import ProgrammeClass
+from loa.broadcast.store.database import Database
+from loa.codecs.ogg_opus import read_ogg_opus
+from loa.errors import MediaError, NotAudio, NotFound, StoreError
+from tests.sounds import siren, wav
+
+NOW_MS = 1_790_000_000_000
+MOST = 10_000_000
+T = TypeVar("T")
+
+
+async def _chunks(data: bytes, size: int = 4096) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+async def _cut_off(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+    raise ConnectionResetError("the sender is gone")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+async def library(db: Database, tmp_path: Path) -> AsyncIterator[Library]:
+    """A library whose worker is a thread: it starts at once."""
+    opened = await Library.open(db, tmp_path / "audio", IngestPool(lambda: ThreadPoolExecutor(1)))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_limits_on_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loa.broadcast.content.worker.resource.setrlimit", lambda *_: None)
+
+
+async def test_an_upload_becomes_a_programme_and_its_packets(library: Library, tmp_path: Path) -> None:
+    programme = await library.add(_chunks(wav(siren(1.5))), "Còi thử", ProgrammeClass.EMERGENCY, NOW_MS, MOST)
+    assert (programme.title, programme.klass, programme.duration_ms) == ("Còi thử", "emergency", 1500)
+    packets = await library.packets(programme)
+    assert len(packets) == programme.frames
+    data = library.path(programme).read_bytes()
+    assert list(packets) == read_ogg_opus(data).packets
+    assert len(data) == programme.size_bytes
+    assert _files(tmp_path / "audio") == [library.path(programme)]
+    assert await library.get(programme.id) == programme
+    assert await library.list() == [programme]
+
+
+async def test_the_same_sound_twice_is_two_programmes_of_one_file(library: Library, tmp_path: Path) -> None:
+    sound = wav(siren(0.5))
+    one = await library.add(_chunks(sound), "one", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    two = await library.add(_chunks(sound), "two", ProgrammeClass.ROUTINE, NOW_MS + 1, MOST)
+    assert one.id != two.id
+    assert library.path(one) == library.path(two)
+    assert len(_files(tmp_path / "audio")) == 1
+    assert await library.list(after_id=one.id) == [two]
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(b"", NotAudio), (b"not a sound at all" * 500, NotAudio), (wav(siren(1.0))[:50_000], MediaError)],
+)
+async def test_what_is_no_sound_leaves_nothing(
+    library: Library, tmp_path: Path, data: bytes, error: type[MediaError]
+) -> None:
+    with pytest.raises(error):
+        await library.add(_chunks(data), "bad", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    assert list((tmp_path / "audio").rglob("*")) == [tmp_path / "audio" / "tmp"]
+    assert await library.list() == []
+
+
+async def test_more_than_the_most_is_refused_without_reading_all_of_it(library: Library, tmp_path: Path) -> None:
+    given = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 1
+            yield bytes(1000)
+
+    with pytest.raises(TooLarge) as caught:
+        await library.add(endless(), "endless", ProgrammeClass.ROUTINE, NOW_MS, 10_000)
+    assert (caught.value.max_bytes, given) == (10_000, 11)
+    assert list((tmp_path / "audio" / "tmp").iterdir()) == []
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing_and_says_what_broke(
+    library: Library, tmp_path: Path
+) -> None:
+    with pytest.raises(ConnectionResetError):
+        await library.add(_cut_off(wav(siren(1.0))), "gone", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    assert list((tmp_path / "audio" / "tmp").iterdir()) == []
+    assert await library.list() == []
+
+
+class _Held(Executor):
+    """An executor that runs nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], None]] = []
+        self.asked = asyncio.Event()
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        self.work.append(lambda: future.set_result(fn(*args, **kwargs)))
+        self.asked.set()
+        return future
+
+
+async def test_a_caller_that_gives_up_leaves_nothing_once_the_worker_is_done(db: Database, tmp_path: Path) -> None:
+    held = _Held()
+    library = await Library.open(db, tmp_path / "audio", IngestPool(lambda: held))
+    task = asyncio.create_task(
+        library.add(_chunks(wav(siren(0.5))), "given up", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    )
+    await held.asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(held.work[0])
+    assert list((tmp_path / "audio" / "tmp").iterdir()) == []
+    assert await library.list() == []
+
+
+async def test_what_an_earlier_process_left_is_cleaned_up(db: Database, tmp_path: Path) -> None:
+    stale = tmp_path / "audio" / "tmp" / "left"
+    stale.mkdir(parents=True)
+    (stale / "upload").write_bytes(b"half")
+    (tmp_path / "audio" / "tmp" / "loose").write_bytes(b"half")
+    kept = tmp_path / "audio" / "ab" / "abcd.ogg"
+    kept.parent.mkdir()
+    kept.write_bytes(b"whole")
+    await Library.open(db, tmp_path / "audio")
+    assert _files(tmp_path / "audio") == [kept]
+
+
+async def test_a_folder_that_cannot_be_used_is_a_clear_error(db: Database, tmp_path: Path) -> None:
+    (tmp_path / "audio").write_bytes(b"")
+    with pytest.raises(StoreError, match="cannot be used"):
+        await Library.open(db, tmp_path / "audio")
+
+
+async def test_a_programme_whose_file_is_gone_or_damaged_is_a_clear_error(library: Library) -> None:
+    programme = await library.add(_chunks(wav(siren(0.5))), "x", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    path = library.path(programme)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(MediaError):
+        await library.packets(programme)
+    path.unlink()
+    with pytest.raises(NotFound):
+        await library.packets(programme)
+
+
+class _DyingFirst:
+    """Makes real worker processes, the first of which dies of its first work."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self) -> Executor:
+        self.made += 1
+        executor = spawn_process()
+        if self.made == 1:
+            executor.submit(os._exit, 9)
+        return executor
+
+
+async def test_a_worker_that_dies_fails_one_upload_and_the_next_gets_a_new_worker(
+    db: Database, tmp_path: Path
+) -> None:
+    make = _DyingFirst()
+    library = await Library.open(db, tmp_path / "audio", IngestPool(make))
+    sound = wav(siren(0.5))
+    with pytest.raises(MediaError, match="brought its decoder down"):
+        await library.add(_chunks(sound), "first", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    assert list((tmp_path / "audio" / "tmp").iterdir()) == []
+    ticks = 0
+
+    async def count() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    counting = asyncio.create_task(count())
+    programme = await library.add(_chunks(sound), "second", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    counting.cancel()
+    assert ticks > 5
+    assert make.made == 2
+    assert await library.list() == [programme]
+    with pytest.raises(NotAudio):
+        await library.add(_chunks(b"text" * 100), "third", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    await library.close()
