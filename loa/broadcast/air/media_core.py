@@ -1,0 +1,252 @@
+"""The media process without its sockets, threads and clock: commands and datagrams in, datagrams and events out.
+
+Pure but for the clock that stamps the answers to probes. The shell calls it from two threads under one lock:
+`handle` and `receive` by the one that reads, `due` by the one that sends. Only `due` changes address tables, so
+the sender may use the tables of its batches, without the lock, until it calls `due` again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from loa.broadcast.air.address_table import AddressTable, pack_address
+from loa.broadcast.air.air_counters import Values, new_values
+from loa.broadcast.air.air_run import AirRun
+from loa.broadcast.air.channels import Channels, Reply
+from loa.broadcast.air.listeners import Listeners
+from loa.broadcast.air.media_port import (
+    AddChannel,
+    Address,
+    AirEnded,
+    AirProgress,
+    AskCounters,
+    Audience,
+    ChannelBound,
+    ChannelUnbound,
+    Command,
+    Counters,
+    DropChannel,
+    Event,
+    Frames,
+    Ready,
+    SendOrder,
+    SettleOrder,
+    Shutdown,
+    StartAir,
+    StopAir,
+)
+from loa.broadcast.air.order_repeats import OrderRepeats
+from loa.broadcast.air.repair_ring import SPAN_NS, RepairRing
+from loa.codecs.channel_wire import CHANNEL_ID_BYTES
+from loa.codecs.order_wire import MAX_DATAGRAM_BYTES
+
+PROGRESS_NS = 500_000_000
+MAX_AIRS = 256
+MAX_GENERATIONS = 200_000
+"""How many (key, SSRC) pairs are remembered so that none is used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One packet to all of a table. `due_ns`: the instant it should leave at."""
+
+    packet: bytes
+    table: AddressTable
+    due_ns: int
+
+
+@dataclass(slots=True)
+class _Air:
+    """A generation, its audience, and, when it has ended, until when it is still repaired."""
+
+    run: AirRun
+    broadcast_id: bytes
+    generation: int
+    listeners: Listeners
+    progress_ns: int
+    forget_ns: int | None = None
+
+
+class MediaCore:
+    """Everything that the media process decides."""
+
+    def __init__(
+        self,
+        *,
+        epoch: bytes,
+        address: Address,
+        clock: Callable[[], int],
+        nonce_key: bytes,
+        family: socket.AddressFamily = socket.AF_INET6,
+    ) -> None:
+        """`epoch`: 8 random bytes, new for each process. `address`: where the socket is bound, for Ready.
+        `clock`: monotonic ns. `nonce_key`: 32 random bytes. `family`: of the sending socket."""
+        self.counters: Values = new_values()
+        self.closing = False
+        """Shutdown was commanded."""
+        self._family = family
+        self._channels = Channels(
+            epoch=epoch, nonce_key=nonce_key, clock=clock, find_ring=self._find_ring, counters=self.counters
+        )
+        self._orders = OrderRepeats(family)
+        self._on_air: dict[bytes, _Air] = {}
+        self._by_ssrc: dict[int, _Air] = {}
+        self._used: dict[bytes, None] = {}
+        self._events: list[Event] = [Ready(epoch, address, clock())]
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `take_events` would give any."""
+        return bool(self._events)
+
+    def take_events(self) -> list[Event]:
+        """The events since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def handle(self, command: Command, now_ns: int) -> None:
+        """Obey a command. One that cannot be obeyed is counted in `commands_refused` and changes nothing."""
+        match command:
+            case AddChannel(channel_id, secret):
+                if len(channel_id) != CHANNEL_ID_BYTES:
+                    self._refuse()
+                elif self._channels.add(channel_id, secret):
+                    self._touch(channel_id)
+            case DropChannel(channel_id):
+                self._channels.drop(channel_id)
+                for listeners in self._all_listeners():
+                    listeners.leave((channel_id,))
+            case StartAir():
+                self._start(command, now_ns)
+            case Audience(broadcast_id, joined, left):
+                air = self._on_air.get(broadcast_id)
+                if air is not None:
+                    air.listeners.leave(left)
+                    self._refuse(air.listeners.join(joined))
+            case Frames(broadcast_id):
+                air = self._on_air.get(broadcast_id)
+                if air is None:
+                    self.counters["frames_refused"] += len(command.packets)
+                else:
+                    air.run.supply(command, now_ns)
+            case StopAir(broadcast_id):
+                air = self._on_air.pop(broadcast_id, None)
+                if air is not None:
+                    air.run.stop()
+            case SendOrder(_, datagram):
+                if not 0 < len(datagram) <= MAX_DATAGRAM_BYTES or not self._orders.add(command, now_ns):
+                    self._refuse()
+            case SettleOrder(order_id, channels):
+                self._orders.settle(order_id, channels)
+            case AskCounters():
+                self._events.append(Counters(dict(self.counters)))
+            case Shutdown():
+                self.closing = True
+
+    def receive(self, data: bytes, address: Address, now_ns: int) -> list[Reply]:
+        """Take a datagram that came from `address` at `now_ns`; the answers, to be sent at once."""
+        replies = self._channels.receive(data, address, now_ns)
+        if self._channels.newly_bound:
+            for channel_id, bound_to in self._channels.newly_bound:
+                pack_address(self._family, bound_to)  # kept, so that no table has to do it when a frame is due
+                self._touch(channel_id)
+                self._events.append(ChannelBound(channel_id, bound_to))
+            self._channels.newly_bound.clear()
+        return replies
+
+    def due(self, now_ns: int) -> list[Batch]:
+        """What is to be sent now, in order. Tables are good until the next call."""
+        for channel_id in self._channels.expire(now_ns):
+            self._touch(channel_id)
+            self._events.append(ChannelUnbound(channel_id))
+        address_of = self._channels.address_of
+        batches: list[Batch] = []
+        for datagram, table, due_ns in self._orders.due(now_ns, address_of):
+            self.counters["orders_sent"] += len(table)
+            batches.append(Batch(datagram, table, due_ns))
+        for air in list(self._by_ssrc.values()):
+            if air.forget_ns is None:
+                outgoing = air.run.due(now_ns)
+                table = air.listeners.settle(address_of)
+                if len(table):
+                    batches.extend(Batch(each.packet, table, each.due_ns) for each in outgoing)
+                self._report(air, now_ns)
+            elif air.forget_ns <= now_ns:
+                self._by_ssrc = {ssrc: each for ssrc, each in self._by_ssrc.items() if each is not air}
+        return [batch for batch in batches if len(batch.table)]
+
+    def next_due_ns(self) -> int | None:
+        """When `due` is next to be called; may be past. None: not before the next command or datagram."""
+        instants = [self._channels.next_expiry_ns(), self._orders.next_due_ns()]
+        for air in self._by_ssrc.values():
+            if air.forget_ns is None:
+                instants += [air.progress_ns, air.run.next_due_ns()]
+            else:
+                instants.append(air.forget_ns)
+        return min((at_ns for at_ns in instants if at_ns is not None), default=None)
+
+    def _start(self, start: StartAir, now_ns: int) -> None:
+        """Take a generation on air in place of the broadcast's earlier one."""
+        ssrcs = (start.ssrc, start.block_ssrc)
+        uses = [
+            hashlib.sha256(start.master_key + start.master_salt + ssrc.to_bytes(8, "big")).digest()[:16]
+            for ssrc in ssrcs
+        ]
+        run = None
+        if (
+            len({id(air) for air in self._by_ssrc.values()}) < MAX_AIRS
+            and not any(ssrc in self._by_ssrc for ssrc in ssrcs)
+            and not any(use in self._used for use in uses)
+        ):
+            try:
+                run = AirRun(start, self.counters)
+            except ValueError:
+                run = None
+        if run is None:
+            self._refuse()
+            self._events.append(AirEnded(start.broadcast_id, start.generation, start.index0, "stopped"))
+            return
+        for use in uses:
+            self._used[use] = None
+        while len(self._used) > MAX_GENERATIONS:
+            del self._used[next(iter(self._used))]
+        before = self._on_air.get(start.broadcast_id)
+        if before is not None:
+            before.run.stop()
+        air = _Air(run, start.broadcast_id, start.generation, Listeners(start.audience, self._family), now_ns)
+        self._on_air[start.broadcast_id] = air
+        for ssrc in ssrcs:
+            self._by_ssrc[ssrc] = air
+        self._report(air, now_ns)
+
+    def _report(self, air: _Air, now_ns: int) -> None:
+        """Progress when it is time for it, and the end once."""
+        if air.forget_ns is not None:
+            return
+        run = air.run
+        if run.ended is not None:
+            air.forget_ns = now_ns + SPAN_NS
+            if self._on_air.get(air.broadcast_id) is air:
+                del self._on_air[air.broadcast_id]
+            self._events.append(AirEnded(air.broadcast_id, air.generation, run.next_index, run.ended))
+        elif now_ns >= air.progress_ns:
+            air.progress_ns += PROGRESS_NS * ((now_ns - air.progress_ns) // PROGRESS_NS + 1)
+            self._events.append(AirProgress(air.broadcast_id, air.generation, run.next_index, run.buffered))
+
+    def _find_ring(self, ssrc: int, channel_id: bytes) -> RepairRing | None:
+        air = self._by_ssrc.get(ssrc)
+        return air.run.rings[ssrc] if air is not None and channel_id in air.listeners else None
+
+    def _all_listeners(self) -> Iterable[Listeners]:
+        yield from {id(air): air.listeners for air in self._by_ssrc.values()}.values()
+        yield from self._orders
+
+    def _touch(self, channel_id: bytes) -> None:
+        for listeners in self._all_listeners():
+            listeners.touch(channel_id)
+
+    def _refuse(self, count: int = 1) -> None:
+        self.counters["commands_refused"] += count

@@ -1,0 +1,187 @@
+"""The one interface between control and the media process: small messages over a socket pair.
+
+Control decides; the media process paces, encrypts, signs, sends, repairs, and answers the channel. Everything
+here is a value. `MediaPort` is what control holds: `broadcast.air.media_process` implements it over a socket
+pair to a process, `broadcast.air.media_local` in this process (tests, the simulator).
+
+Times are nanoseconds of the media process's monotonic clock, which is the origin time of `Ready.epoch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+Address = tuple[str, int]
+"""Numeric host and UDP port."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddChannel:
+    """A link came up: this channel may bind an address. A known id gets the new secret and loses its address."""
+
+    channel_id: bytes
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DropChannel:
+    """The link's endpoint is gone or revoked: forget the channel and its address at once."""
+
+    channel_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StartAir:
+    """Take a generation of a broadcast on air; see `codecs.order_wire.Tune` for the fields they share.
+
+    The first frame (index0) is due at `start_ns`. `master_key`, `master_salt`: of SRTP, this generation's only.
+    `block_seed`: Ed25519 seed of the block key, empty for unsigned sound. `audience`: the channels that get it.
+    """
+
+    broadcast_id: bytes
+    generation: int
+    ssrc: int
+    block_ssrc: int
+    index0: int
+    timestamp0: int
+    start_ns: int
+    frame_samples: int
+    master_key: bytes
+    master_salt: bytes
+    block_seed: bytes
+    block_frames: int
+    end_index: int | None
+    audience: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Channels that begin and cease to get a broadcast, from the next frame on."""
+
+    broadcast_id: bytes
+    joined: tuple[bytes, ...]
+    left: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Opus packets of a broadcast, the first at `first_index`, handed over ahead of their time and in order."""
+
+    broadcast_id: bytes
+    first_index: int
+    packets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopAir:
+    """Send no further frame of a broadcast."""
+
+    broadcast_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendOrder:
+    """Send an ORDER datagram to channels, at once and again after 50, 150, 400, 1,000 ms until settled."""
+
+    order_id: bytes
+    datagram: bytes
+    channels: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettleOrder:
+    """These channels have answered: do not repeat the order to them."""
+
+    order_id: bytes
+    channels: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskCounters:
+    """Please report `Counters`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """End the media process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The first event: the media socket is open at `address`, origin time is `origin_ns` of `epoch` now."""
+
+    epoch: bytes
+    address: Address
+    origin_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelBound:
+    """A channel answered the challenge from `address`; datagrams go there from now on."""
+
+    channel_id: bytes
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelUnbound:
+    """A channel's binding ended (no keep-alive for 45 s)."""
+
+    channel_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AirProgress:
+    """All frames below `next_index` have been sent; `buffered` more are waiting. Every 500 ms and at the start."""
+
+    broadcast_id: bytes
+    generation: int
+    next_index: int
+    buffered: int
+
+
+@dataclass(frozen=True, slots=True)
+class AirEnded:
+    """Nothing of this generation is sent any more. `reason`: end, stopped, starved (no frames for 2 s)."""
+
+    broadcast_id: bytes
+    generation: int
+    next_index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Plain counters by name since the start of the process, for /metrics."""
+
+    values: dict[str, int]
+
+
+Command = (
+    AddChannel
+    | DropChannel
+    | StartAir
+    | Audience
+    | Frames
+    | StopAir
+    | SendOrder
+    | SettleOrder
+    | AskCounters
+    | Shutdown
+)
+Event = Ready | ChannelBound | ChannelUnbound | AirProgress | AirEnded | Counters
+
+
+class MediaPort(Protocol):
+    """What control holds of the media process."""
+
+    def send(self, command: Command) -> None:
+        """Queue a command; never waits. Commands keep their order."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """Events in order, the first is Ready. Ends when the media process is gone."""
+
+    async def close(self) -> None:
+        """End the media process and wait until it is gone."""

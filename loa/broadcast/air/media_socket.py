@@ -1,0 +1,91 @@
+"""The one UDP socket of the media process.
+
+It is a dual-stack IPv6 socket, so that endpoints of both families share one port, one address table and one
+`sendmmsg` batch; IPv4 addresses are mapped. A kernel without IPv6 gets an IPv4 socket.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from loa.broadcast.air.air_counters import Values
+from loa.broadcast.air.media_port import Address
+from loa.errors import ConfigError
+
+BUFFER_BYTES = 4 << 20
+DSCP_EF = 46
+"""Expedited Forwarding (RFC 3246), what RFC 4594 recommends for speech."""
+_MAPPED = "::ffff:"
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # linux/socket.h; the module does not name them
+
+
+def open_media_socket(host: str, port: int, counters: Values) -> socket.socket:
+    """A non-blocking socket bound to a numeric `host` (`::` or empty: all of both families) and `port`.
+
+    What the kernel does not grant (buffers, marking) is told in `counters`. ConfigError when it cannot be bound.
+    """
+    host = host or "::"
+    try:
+        try:
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        except OSError:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            host = "0.0.0.0" if host == "::" else host
+        try:
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                sock.bind((host if ":" in host else _MAPPED + host, port))
+            else:
+                sock.bind((host, port))
+        except BaseException:
+            sock.close()
+            raise
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"the media socket cannot be bound to {host!r} port {port}: {error}") from error
+    sock.setblocking(False)
+    _enlarge(sock, counters)
+    _mark(sock, counters)
+    return sock
+
+
+def plain_address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+    """What a socket calls an address, as the rest of the program does: no mapping, the scope after a %."""
+    host = name[0]
+    if host.startswith(_MAPPED):
+        return host[len(_MAPPED) :], name[1]
+    if len(name) == 4 and name[3] and "%" not in host:
+        return f"{host}%{name[3]}", name[1]
+    return host, name[1]
+
+
+def socket_address(sock: socket.socket, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """The inverse of `plain_address`, for `sock.sendto`."""
+    host, port = address
+    if sock.family == socket.AF_INET:
+        return address
+    host, _, scope = host.partition("%")
+    return host if ":" in host else _MAPPED + host, port, 0, int(scope or 0)
+
+
+def _enlarge(sock: socket.socket, counters: Values) -> None:
+    for usual, forced, name in (
+        (socket.SO_RCVBUF, _SO_RCVBUFFORCE, "receive_buffer_bytes"),
+        (socket.SO_SNDBUF, _SO_SNDBUFFORCE, "send_buffer_bytes"),
+    ):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+        except OSError:
+            sock.setsockopt(socket.SOL_SOCKET, usual, BUFFER_BYTES)
+        granted = sock.getsockopt(socket.SOL_SOCKET, usual) // 2  # Linux doubles it for its own book-keeping
+        counters[name] = granted
+        if granted < BUFFER_BYTES:
+            counters["buffers_small"] = 1
+
+
+def _mark(sock: socket.socket, counters: Values) -> None:
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_EF << 2)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP_EF << 2)
+    except OSError:
+        counters["dscp_unset"] = 1

@@ -1,0 +1,318 @@
+"""Audiences, orders, repair and events of the media core, under virtual time."""
+
+from dataclasses import replace
+
+import pytest
+
+from loa.broadcast.air.media_core import MediaCore
+from loa.broadcast.air.media_port import (
+    AddChannel,
+    Address,
+    AirEnded,
+    AirProgress,
+    AskCounters,
+    Audience,
+    Command,
+    Counters,
+    DropChannel,
+    Event,
+    Frames,
+    Ready,
+    SendOrder,
+    SettleOrder,
+    StartAir,
+    StopAir,
+)
+from loa.codecs import channel_wire
+from loa.codecs.channel_wire import Nack, Type, padded
+from loa.timing.clock import VirtualClock
+
+MS = 1_000_000
+S = 1_000 * MS
+SECRET = bytes(32)
+ONE, TWO, THREE = b"channel1", b"channel2", b"channel3"
+HOMES: dict[bytes, Address] = {ONE: ("192.0.2.1", 1), TWO: ("192.0.2.2", 2), THREE: ("2001:db8::3", 3)}
+START = StartAir(
+    broadcast_id=b"b" * 16,
+    generation=1,
+    ssrc=11,
+    block_ssrc=12,
+    index0=0,
+    timestamp0=0,
+    start_ns=10 * S,
+    frame_samples=960,
+    master_key=bytes(16),
+    master_salt=bytes(12),
+    block_seed=b"",
+    block_frames=5,
+    end_index=None,
+    audience=(ONE, TWO),
+)
+
+
+class Bench:
+    """A core, its time, and what has reached each channel's home: (when, datagram)."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.core = MediaCore(epoch=bytes(8), address=("::", 7), clock=self.clock.monotonic_ns, nonce_key=bytes(32))
+        self.heard: dict[Address, list[tuple[int, bytes]]] = {home: [] for home in HOMES.values()}
+        self.events: list[Event] = self.core.take_events()
+        self.counter = 0
+
+    @property
+    def now_ns(self) -> int:
+        return self.clock.monotonic_ns()
+
+    def do(self, *commands: Command) -> None:
+        for command in commands:
+            self.core.handle(command, self.now_ns)
+        self.to(self.now_ns)
+
+    def to(self, until_ns: int) -> None:
+        while (due_ns := self.core.next_due_ns()) is not None and due_ns <= until_ns:
+            self.clock.set(max(due_ns, self.now_ns))
+            for batch in self.core.due(self.now_ns):
+                assert batch.due_ns <= self.now_ns
+                for _, address in batch.table.receivers():
+                    self.heard[address].append((self.now_ns, batch.packet))
+        self.clock.set(max(until_ns, self.now_ns))
+        self.events += self.core.take_events()
+
+    def say(self, channel: bytes, type_: Type, payload: bytes) -> list[bytes]:
+        self.counter += 1
+        data = channel_wire.encode(type_, channel, self.counter, payload, SECRET)
+        replies = self.core.receive(data, HOMES[channel], self.now_ns)
+        assert all(to == HOMES[channel] for _, to in replies)
+        return [reply for reply, _ in replies]
+
+    def bind(self, *channels: bytes) -> None:
+        for channel in channels:
+            self.core.handle(AddChannel(channel, SECRET), self.now_ns)
+            [reply] = self.say(channel, Type.KEEPALIVE, padded(b""))
+            self.say(channel, Type.ECHO, channel_wire.parse(reply).payload)
+
+    def times(self, channel: bytes) -> list[int]:
+        return [at_ns for at_ns, _ in self.heard[HOMES[channel]]]
+
+    def packets(self, channel: bytes) -> list[bytes]:
+        return [packet for _, packet in self.heard[HOMES[channel]]]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def frames(first: int, count: int, broadcast_id: bytes = START.broadcast_id) -> Frames:
+    return Frames(broadcast_id, first, tuple(b"opus %d" % n for n in range(first, first + count)))
+
+
+def due(*indices: int) -> list[int]:
+    return [START.start_ns + n * 20 * MS for n in indices]
+
+
+def test_the_first_event_tells_epoch_and_address(bench: Bench) -> None:
+    assert bench.events == [Ready(bytes(8), ("::", 7), 0)]
+
+
+def test_all_of_an_audience_get_the_same_bytes_at_the_due_instants(bench: Bench) -> None:
+    bench.bind(ONE, TWO, THREE)
+    bench.do(START, frames(0, 50))
+    bench.to(START.start_ns + 49 * 20 * MS)
+    assert bench.times(ONE) == bench.times(TWO) == due(*range(50))
+    assert bench.packets(ONE) == bench.packets(TWO)
+    assert bench.packets(THREE) == []
+
+
+def test_who_binds_later_gets_what_its_audiences_get_from_then_on(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(START, frames(0, 50))
+    bench.to(due(9)[0] + 1)
+    bench.bind(TWO)
+    bench.to(due(20)[0])
+    assert bench.times(TWO) == due(*range(10, 21))
+    assert bench.packets(TWO) == bench.packets(ONE)[10:]
+
+
+def test_an_audience_changes_at_a_frames_boundary(bench: Bench) -> None:
+    bench.bind(ONE, TWO, THREE)
+    bench.do(START, frames(0, 50))
+    bench.to(due(9)[0] + 1)
+    bench.do(Audience(START.broadcast_id, (THREE,), (ONE,)))
+    bench.to(due(12)[0])
+    assert bench.times(ONE) == due(*range(10))
+    assert bench.times(THREE) == due(10, 11, 12)
+    assert bench.times(TWO) == due(*range(13))
+
+
+def test_a_dropped_channel_gets_nothing_more_even_when_it_comes_back(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    bench.do(START, frames(0, 50))
+    bench.to(due(4)[0])
+    bench.do(DropChannel(TWO))
+    bench.bind(TWO)
+    bench.to(due(8)[0])
+    assert bench.times(TWO) == due(*range(5))
+    bench.do(Audience(START.broadcast_id, (TWO,)))
+    bench.to(due(9)[0])
+    assert bench.times(TWO)[5:] == due(9)
+
+
+def test_a_lost_binding_ends_the_sending(bench: Bench) -> None:
+    bench.bind(ONE)
+    for n in range(30):
+        bench.to(n * 2 * S)
+        if n == 5:
+            bench.do(START)
+        if n >= 5:
+            bench.do(frames((n - 5) * 100, 100))
+    assert max(bench.times(ONE)) == 45 * S - 20 * MS
+
+
+def test_progress_is_told_at_the_start_and_every_half_second_and_the_end_once(bench: Bench) -> None:
+    bench.do(replace(START, end_index=60), frames(0, 60))
+    bench.to(20 * S)
+    progress = [event for event in bench.events if isinstance(event, AirProgress)]
+    assert progress[0] == AirProgress(START.broadcast_id, 1, 0, 0)
+    assert progress[1] == AirProgress(START.broadcast_id, 1, 0, 60)
+    assert progress[-1] == AirProgress(START.broadcast_id, 1, 51, 9)
+    assert len(progress) == 1 + 11 * 2
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 60, "end")
+    assert bench.core.next_due_ns() is not None  # it is still repaired
+    bench.to(40 * S)
+    assert bench.core.next_due_ns() is None
+    assert [type(event) for event in bench.events].count(AirEnded) == 1
+
+
+def test_starvation_and_stop_are_told(bench: Bench) -> None:
+    bench.do(START, frames(0, 3))
+    bench.to(due(3)[0] + 2 * S)
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 103, "starved")
+    bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, start_ns=20 * S), frames(0, 10))
+    bench.to(20 * S)
+    bench.do(StopAir(START.broadcast_id))
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 1, "stopped")
+
+
+def test_a_generation_replaces_the_earlier_one(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(START, frames(0, 50))
+    bench.to(due(4)[0])
+    bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, index0=500, start_ns=due(10)[0]), frames(500, 5))
+    assert AirEnded(START.broadcast_id, 1, 5, "stopped") in bench.events
+    bench.to(due(12)[0])
+    assert bench.times(ONE) == due(0, 1, 2, 3, 4, 10, 11, 12)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_no_key_and_ssrc_goes_on_air_twice(bench: Bench, gone: bool) -> None:
+    bench.bind(ONE)
+    bench.do(START, frames(0, 5))
+    bench.to(due(2)[0])
+    if gone:
+        bench.do(StopAir(START.broadcast_id))
+        bench.to(60 * S)
+    bench.do(replace(START, generation=2, block_ssrc=99))
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 0, "stopped")
+    assert bench.core.counters["commands_refused"] == 1
+    bench.do(replace(START, generation=3, master_key=b"k" * 16, ssrc=31, block_ssrc=32, start_ns=bench.now_ns))
+    assert AirProgress(START.broadcast_id, 3, 0, 0) in bench.events
+
+
+def test_an_impossible_start_is_refused_and_the_process_lives(bench: Bench) -> None:
+    bench.do(replace(START, frame_samples=7), AddChannel(b"short", SECRET), SendOrder(b"", bytes(1_201), (ONE,)))
+    assert bench.core.counters["commands_refused"] == 3
+    bench.do(frames(0, 5), StopAir(START.broadcast_id), SettleOrder(b"none", (ONE,)), Audience(b"none", (ONE,)))
+    assert bench.core.counters["frames_refused"] == 5
+
+
+def test_a_nack_is_answered_with_the_same_ciphertext(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    bench.do(replace(START, block_seed=bytes(32)), frames(0, 50))
+    bench.to(due(19)[0])
+    sound = [p for p in bench.packets(ONE) if p[11] == START.ssrc]
+    blocks = [p for p in bench.packets(ONE) if p[11] == START.block_ssrc]
+    assert bench.say(ONE, Type.NACK, Nack(START.ssrc, (3, 7, 19)).encode()) == [sound[3], sound[7], sound[19]]
+    assert bench.say(ONE, Type.NACK, Nack(START.block_ssrc, (0, 2)).encode()) == [blocks[0], blocks[2]]
+    assert bench.say(ONE, Type.NACK, Nack(START.ssrc, (20, 1 << 40)).encode()) == []
+    assert bench.core.counters["repaired_packets"] == 5
+    assert bench.core.counters["repair_misses"] == 2
+
+
+def test_only_who_gets_a_broadcast_has_it_repaired(bench: Bench) -> None:
+    bench.bind(ONE, THREE)
+    bench.do(START, frames(0, 5))
+    bench.to(due(4)[0])
+    assert bench.say(THREE, Type.NACK, Nack(START.ssrc, (1,)).encode()) == []
+
+
+def test_what_has_ended_is_repaired_for_ten_seconds(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(replace(START, end_index=5), frames(0, 5))
+    bench.to(due(4)[0] + 9 * S)
+    assert len(bench.say(ONE, Type.NACK, Nack(START.ssrc, (4,)).encode())) == 1
+    bench.to(due(4)[0] + 10 * S)
+    assert bench.say(ONE, Type.NACK, Nack(START.ssrc, (4,)).encode()) == []
+
+
+def test_repair_is_limited_to_two_hundred_packets_a_second_for_one_channel(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    bench.do(START, frames(0, 400))
+    bench.to(due(399)[0])
+    everything = Nack(START.ssrc, tuple(range(400))).encode()
+    got = 0
+    for _ in range(100):  # 1 s of it, while all is in the ring
+        got += len(bench.say(ONE, Type.NACK, everything))
+        bench.to(bench.now_ns + 10 * MS)
+    assert 190 < got <= 200
+    assert len(bench.say(TWO, Type.NACK, everything)) == 100
+    assert bench.core.counters["nack_limited"] > 0
+
+
+def test_a_flood_of_nacks_for_nothing_is_limited_too(bench: Bench) -> None:
+    bench.bind(ONE)
+    for _ in range(1_000):
+        assert bench.say(ONE, Type.NACK, Nack(4, tuple(range(64))).encode()) == []
+    assert bench.core.counters["nacks"] == 1_000
+    assert bench.core.counters["nack_limited"] == 900
+
+
+def test_an_order_is_repeated_to_those_who_have_not_answered(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    began_ns = bench.now_ns
+    bench.do(SendOrder(b"order", b"datagram", (ONE, TWO, THREE)))
+    bench.to(began_ns + 60 * MS)
+    bench.do(SettleOrder(b"order", (ONE,)))
+    bench.to(began_ns + 200 * MS)
+    bench.bind(THREE)
+    bench.to(began_ns + 5 * S)
+    assert bench.times(ONE) == [began_ns + ms * MS for ms in (0, 50)]
+    assert bench.times(TWO) == [began_ns + ms * MS for ms in (0, 50, 150, 400, 1_000)]
+    assert bench.times(THREE) == [began_ns + ms * MS for ms in (400, 1_000)]
+    assert set(bench.packets(TWO)) == {b"datagram"}
+    assert bench.core.counters["orders_sent"] == 9
+
+
+def test_an_order_that_all_have_answered_is_forgotten(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(SendOrder(b"order", b"datagram", (ONE,)), SettleOrder(b"order", (ONE,)))
+    assert bench.core.next_due_ns() == bench.now_ns + 45 * S  # nothing but the binding
+    assert len(bench.packets(ONE)) == 0
+
+
+def test_orders_on_their_way_are_bounded(bench: Bench) -> None:
+    for n in range(1_005):
+        bench.core.handle(SendOrder(b"%d" % n, b"datagram", (ONE,)), 0)
+    assert bench.core.counters["commands_refused"] == 5
+
+
+def test_counters_are_told_when_asked(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(START, frames(0, 5), AskCounters())
+    counters = bench.events[-1]
+    assert isinstance(counters, Counters)
+    assert (counters.values["bindings"], counters.values["channels_bound"]) == (1, 1)
+    bench.to(due(3)[0])
+    assert counters.values["frames_sent"] == 0  # a copy, not the live ones
+    assert bench.core.counters["frames_sent"] == 4

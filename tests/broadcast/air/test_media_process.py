@@ -1,0 +1,223 @@
+"""The real process: bound by challenge, on air for a second, and gone with its parent."""
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import pytest
+import uvloop
+
+from loa.broadcast.air.media_port import (
+    AddChannel,
+    Address,
+    AirEnded,
+    AskCounters,
+    ChannelBound,
+    Counters,
+    Event,
+    Frames,
+    MediaPort,
+    Ready,
+    Shutdown,
+    StartAir,
+)
+from loa.broadcast.air.media_process import start_media_process
+from loa.codecs import channel_wire
+from loa.codecs.channel_wire import Probe, ProbeReply, Type, padded
+from loa.codecs.rtp import PT_OPUS
+from loa.codecs.srtp import SrtpContext
+from loa.errors import MediaError
+
+SECRET = bytes(range(32))
+FRAMES = 50
+INDEX0 = 65_520
+
+
+E = TypeVar("E", bound=Event)
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Endpoint:
+    """One endpoint's socket and its end of the channel."""
+
+    def __init__(self, stack: ExitStack, number: int, host: str, server: Address) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+        self.sock.bind((host, 0))
+        self.sock.settimeout(20)
+        self.server = (host, server[1])
+        self.channel_id = b"channel%d" % number
+        self.counter = 0
+
+    def say(self, type_: Type, payload: bytes) -> None:
+        self.counter += 1
+        data = channel_wire.encode(type_, self.channel_id, self.counter, payload, SECRET)
+        self.sock.sendto(data, self.server)
+
+    def hear(self) -> channel_wire.Datagram:
+        answer = channel_wire.parse(self.sock.recv(2_048))
+        answer.check(SECRET)
+        return answer
+
+    def hear_packets(self, count: int) -> list[bytes]:
+        return [self.sock.recv(2_048) for _ in range(count)]
+
+    def bind(self) -> None:
+        self.say(Type.KEEPALIVE, padded(b""))
+        self.say(Type.ECHO, self.hear().payload)
+
+
+class Control:
+    """Control's end: the port, and its events by type."""
+
+    def __init__(self, media: MediaPort) -> None:
+        self.media = media
+        self.events = media.events()
+
+    async def wait(self, type_: type[E]) -> E:
+        """The next event of a type; others are passed over."""
+        async for event in self.events:
+            if isinstance(event, type_):
+                return event
+        raise AssertionError(f"the media process ended before a {type_.__name__}")
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine under each of the event loops that `loa serve` may have."""
+    chosen: Run = request.param
+    return chosen
+
+
+def test_one_second_on_air_reaches_three_endpoints_whole_and_in_order(run: Run) -> None:
+    run(one_second_on_air())
+
+
+async def one_second_on_air() -> None:
+    control = Control(await start_media_process("::", 0))
+    try:
+        ready = await control.wait(Ready)
+        with ExitStack() as stack:
+            endpoints = [
+                Endpoint(stack, n, host, ready.address) for n, host in enumerate(("127.0.0.1", "::1", "127.0.0.1"))
+            ]
+            for endpoint in endpoints:
+                control.media.send(AddChannel(endpoint.channel_id, SECRET))
+            # The events of a command come after it: once the counters are here the channels are known.
+            control.media.send(AskCounters())
+            await control.wait(Counters)
+            for endpoint in endpoints:
+                await asyncio.to_thread(endpoint.bind)
+                bound = await control.wait(ChannelBound)
+                assert bound == ChannelBound(
+                    endpoint.channel_id, (endpoint.server[0], endpoint.sock.getsockname()[1])
+                )
+            await probe(endpoints[0], ready)
+            start = StartAir(
+                broadcast_id=bytes(16),
+                generation=1,
+                ssrc=5,
+                block_ssrc=6,
+                index0=INDEX0,
+                timestamp0=0,
+                start_ns=time.monotonic_ns() + 100_000_000,
+                frame_samples=960,
+                master_key=bytes(16),
+                master_salt=bytes(12),
+                block_seed=bytes(32),
+                block_frames=5,
+                end_index=INDEX0 + FRAMES,
+                audience=tuple(endpoint.channel_id for endpoint in endpoints),
+            )
+            control.media.send(start)
+            control.media.send(Frames(bytes(16), INDEX0, tuple(b"opus %d" % n for n in range(FRAMES))))
+            assert await control.wait(AirEnded) == AirEnded(bytes(16), 1, INDEX0 + FRAMES, "end")
+            assert time.monotonic_ns() >= start.start_ns + (FRAMES - 1) * 20_000_000
+            srtp = SrtpContext(bytes(16), bytes(12))
+            for endpoint in endpoints:
+                packets = await asyncio.to_thread(endpoint.hear_packets, 60)
+                sound = [packet for packet in packets if packet[1] & 0x7F == PT_OPUS]
+                assert len(sound) == FRAMES
+                assert [srtp.unprotect(packet, INDEX0 + n)[1] for n, packet in enumerate(sound)] == [
+                    b"opus %d" % n for n in range(FRAMES)
+                ]
+                endpoint.sock.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    endpoint.sock.recv(1)
+        values: dict[str, int] = {"packets_sent": 0}
+        while values["packets_sent"] < 180:  # the last is heard a moment before it is counted
+            control.media.send(AskCounters())
+            values = (await control.wait(Counters)).values
+        assert (values["packets_sent"], values["ticks"], values["bindings"]) == (180, 60, 3)
+    finally:
+        await control.media.close()
+    assert [event async for event in control.events] == []
+    with pytest.raises(MediaError, match="gone"):
+        control.media.send(AskCounters())
+
+
+async def probe(endpoint: Endpoint, ready: Ready) -> None:
+    """The origin's clock is this machine's monotonic one, so the four instants must be in order."""
+    t1_ns = time.monotonic_ns()
+    endpoint.say(Type.PROBE, Probe(t1_ns).encode())
+    reply = ProbeReply.decode((await asyncio.to_thread(endpoint.hear)).payload)
+    assert (reply.epoch, reply.t1_ns) == (ready.epoch, t1_ns)
+    assert ready.origin_ns < t1_ns <= reply.t2_ns <= reply.t3_ns <= time.monotonic_ns()
+
+
+def test_it_ends_when_it_is_told(run: Run) -> None:
+    async def ended() -> None:
+        control = Control(await start_media_process("127.0.0.1", 0))
+        await control.wait(Ready)
+        control.media.send(Shutdown())
+        assert [event async for event in control.events] == []
+        await control.media.close()
+
+    run(ended())
+
+
+def test_an_address_in_use_is_an_error_at_the_start(capfd: pytest.CaptureFixture[str]) -> None:
+    async def start(port: int) -> None:
+        with pytest.raises(MediaError, match="did not start"):
+            await start_media_process("127.0.0.1", port)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        asyncio.run(start(other.getsockname()[1]))
+    assert "cannot be bound" in capfd.readouterr().err
+
+
+PARENT = """
+import asyncio
+from loa.broadcast.air.media_process import start_media_process
+
+async def main():
+    media = await start_media_process("127.0.0.1", 0)
+    print(media.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_kill_9_of_the_parent_ends_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = os.pidfd_open(int(parent.stdout.readline()))
+        try:
+            gone = select.poll()
+            gone.register(child, select.POLLIN)
+            assert gone.poll(0) == []
+            parent.send_signal(signal.SIGKILL)
+            assert gone.poll(20_000) != []
+        finally:
+            os.close(child)
+            parent.kill()
