@@ -1,0 +1,77 @@
+"""Settings of the core: a TOML file, and `LOA_…` in the environment above it.
+
+Every value is checked when it is read; `load` turns a mistake into one line that names file and key.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from loa.errors import ConfigError
+
+
+class CoreConfig(BaseSettings):
+    """What `loa serve` can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="LOA_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default=Path("loa-data"), description="Folder of database, keys and audio.")
+    http_host: str = Field(default="127.0.0.1", description="Address the HTTP face listens on.")
+    http_port: int = Field(default=8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
+    media_host: str = Field(default="127.0.0.1", description="Address the media socket is bound to.")
+    media_port: int = Field(default=0, ge=0, le=65_535, description="Its UDP port; 0 takes a free one.")
+    media_advertise: str = Field(
+        default="", max_length=255, description="Media host told to endpoints; empty: the host of their link."
+    )
+    play_delay_ms: int = Field(
+        default=400, ge=50, le=10_000, description="From a frame's sending to its being heard."
+    )
+    sign_sound: bool = Field(default=True, description="Signed blocks for all sound, not only emergencies.")
+    target_lufs: float = Field(default=-16.0, ge=-31, le=-9, description="EBU R128 loudness of programmes.")
+    true_peak_dbtp: float = Field(default=-1.5, ge=-9, le=0, description="True-peak limit of programmes.")
+    bitrate_bps: int = Field(default=64_000, ge=6_000, le=256_000, description="Opus bit rate of programmes.")
+    max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Largest audio file that is taken.")
+    enrolment_valid_s: int = Field(
+        default=86_400, ge=1, le=30 * 86_400, description="How long an enrolment code is good."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the constructor is given: `load` merges the environment, so that options stand above it."""
+        return (init_settings,)
+
+
+def load(path: Path | None = None, **overrides: Any) -> CoreConfig:
+    """The settings of `path`, the environment, and `overrides` above both; ConfigError in one line otherwise."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        environment = EnvSettingsSource(CoreConfig)()
+        return CoreConfig(**(values | environment | overrides))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path or 'settings'}: {key}: {first['msg']}") from error
