@@ -1,0 +1,110 @@
+"""A client of the core's public API, as scripts use it: the demo, the command line, the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from loa.errors import LoaError
+
+Json = dict[str, Any]
+
+
+class ApiError(LoaError):
+    """The API answered with a problem; `slug` and `status` say which."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
+        self.status = status
+        self.slug = str(problem.get("type", "")).rpartition(":")[2]
+        self.detail = str(problem.get("detail", ""))
+
+
+class ApiClient:
+    """`async with ApiClient(url, token) as api:`. Every call raises ApiError for a problem."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else {})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def call(self, method: str, path: str, body: Json | None = None) -> Json:
+        """One call with a JSON body and a JSON answer."""
+        try:
+            async with self._session.request(method, self.url + path, json=body) as answer:
+                return await self._json(answer)
+        except (aiohttp.ClientError, OSError) as error:
+            raise ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"}) from error
+
+    @staticmethod
+    async def _json(answer: aiohttp.ClientResponse) -> Json:
+        try:
+            said: Json = await answer.json(content_type=None)
+        except ValueError as error:
+            raise ApiError(answer.status, {"title": answer.reason, "detail": "not JSON"}) from error
+        if answer.status >= 400:
+            raise ApiError(answer.status, said)
+        return said
+
+    async def create_area(self, name: str, level: str, parent_id: str | None = None) -> str:
+        """A new area's identifier."""
+        made = await self.call("POST", "/api/v1/areas", {"name": name, "level": level, "parent_id": parent_id})
+        return str(made["id"])
+
+    async def enrolment_code(self, area_id: str, name: str, valid_s: int | None = None) -> str:
+        """A one-time code for a speaker."""
+        body = {"area_id": area_id, "name": name, "valid_s": valid_s}
+        return str((await self.call("POST", "/api/v1/enrolments", body))["code"])
+
+    async def upload(self, title: str, file: Path, klass: str = "routine") -> Json:
+        """Store a programme from an audio file."""
+        with file.open("rb") as opened:
+            form = aiohttp.FormData()
+            form.add_field("title", title)
+            form.add_field("class", klass)
+            form.add_field("file", opened, filename=file.name)
+            async with self._session.post(f"{self.url}/api/v1/programmes", data=form) as answer:
+                return await self._json(answer)
+
+    async def audio(self, programme_id: str) -> bytes:
+        """The stored Ogg Opus file of a programme."""
+        async with self._session.get(f"{self.url}/api/v1/programmes/{programme_id}/audio") as answer:
+            if answer.status >= 400:
+                await self._json(answer)
+            return await answer.read()
+
+    async def start(
+        self,
+        programme_id: str,
+        *,
+        areas: list[str] | None = None,
+        endpoints: list[str] | None = None,
+        **more: Any,
+    ) -> Json:
+        """Take a programme on air."""
+        targets = {"areas": areas or [], "endpoints": endpoints or []}
+        return await self.call(
+            "POST", "/api/v1/broadcasts", {"programme_id": programme_id, "targets": targets, **more}
+        )
+
+    async def items(self, path: str) -> list[Json]:
+        """All items of a paged list."""
+        gathered: list[Json] = []
+        after = ""
+        while True:
+            got = await self.call("GET", f"{path}?limit=500{after}")
+            gathered += got["items"]
+            if not got.get("next"):
+                return gathered
+            after = f"&after={got['next']}"

@@ -1,0 +1,240 @@
+"""The core, wired: store, keys, registry, library, media process, hub, director and the HTTP face."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from loa.broadcast.air.director import Director
+from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.hub import Hub
+from loa.broadcast.air.media_port import (
+    AirEnded,
+    AirProgress,
+    AskCounters,
+    ChannelBound,
+    ChannelUnbound,
+    Counters,
+    Event,
+    MediaPort,
+    Ready,
+)
+from loa.broadcast.air.media_process import start_media_process
+from loa.broadcast.content.library import Library
+from loa.broadcast.orders.book import OrderBook
+from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.registry.areas import Areas
+from loa.broadcast.registry.endpoints import Endpoints
+from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.store.broadcasts import Broadcasts
+from loa.broadcast.store.database import Database
+from loa.broadcast.store.programmes import Programmes
+from loa.broadcast.store.tokens import Tokens
+from loa.config import CoreConfig
+from loa.control_api.application import make_application
+from loa.control_api.bearer import BearerTokens
+from loa.control_api.services import Services
+from loa.monitoring.metrics import make_exporter
+from loa.timing.clock import Clock, SystemClock
+
+MEDIA_RESTART_S = 0.5
+COUNTERS_PERIOD_S = 5.0
+SHUTDOWN_S = 2.0
+
+log = structlog.get_logger("loa.core")
+
+
+class Core:
+    """A running core. `async with` opens it and, at the end, stops what is on air and closes everything."""
+
+    def __init__(self, config: CoreConfig, clock: Clock | None = None) -> None:
+        self.config = config
+        self._clock = clock or SystemClock()
+        self._stack = contextlib.AsyncExitStack()
+        self._media_ready = asyncio.Event()
+        self._media_counters: Mapping[str, int] = {}
+        self.http_port = config.http_port
+        self.admin_token_file = config.data_dir / "admin.token"
+
+    async def __aenter__(self) -> Core:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        config, clock = self.config, self._clock
+        folder = config.data_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        db = await Database.open(f"sqlite+aiosqlite:///{(folder / 'loa.sqlite').absolute()}")
+        stack.push_async_callback(db.close)
+        keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
+        self._areas = Areas(db)
+        self._endpoints = Endpoints(db)
+        receipts = Receipts(db)
+        stack.push_async_callback(receipts.close)
+        broadcasts = Broadcasts(db)
+        library = await Library.open(
+            db,
+            folder / "audio",
+            target_lufs=config.target_lufs,
+            true_peak_dbtp=config.true_peak_dbtp,
+            bitrate_bps=config.bitrate_bps,
+        )
+        stack.push_async_callback(library.close)
+        tokens = BearerTokens(Tokens(db))
+        await self._first_token(tokens)
+        self._hub = Hub(
+            areas=self._areas,
+            endpoints=self._endpoints,
+            receipts=receipts,
+            keyring=keyring,
+            clock=clock,
+            media_advertise=config.media_advertise,
+        )
+        book = OrderBook(db, keyring)
+        self._director = Director(
+            hub=self._hub,
+            book=book,
+            broadcasts=broadcasts,
+            endpoints=self._endpoints,
+            library=library,
+            clock=clock,
+            sign_sound=config.sign_sound,
+        )
+        if left := await self._director.recover():
+            log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
+        media = asyncio.create_task(self._keep_media(), name="media")
+        stack.push_async_callback(_cancel, media)
+        services = Services(
+            config=config,
+            clock=clock,
+            areas=self._areas,
+            endpoints=self._endpoints,
+            enrolments=Enrolments(db, self._areas, keyring),
+            programmes=Programmes(db),
+            library=library,
+            broadcasts=broadcasts,
+            book=book,
+            receipts=receipts,
+            tokens=tokens,
+            hub=self._hub,
+            director=self._director,
+            metrics=make_exporter(self._counters, self._gauges),
+            not_ready=lambda: "" if self._media_ready.is_set() else "the media process is not up",
+        )
+        await self._serve_http(services, stack)
+        stack.push_async_callback(self._director.close)
+        await self._media_ready.wait()
+
+    async def _first_token(self, tokens: BearerTokens) -> None:
+        """The first start makes the administrator's token, and leaves it in a file only the owner reads."""
+        if await tokens.any():
+            return
+        text = await tokens.create("admin", "admin", self._clock.utc_ns() // 1_000_000)
+        write_private(self.admin_token_file, text + "\n")
+        log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
+
+    async def _serve_http(self, services: Services, stack: contextlib.AsyncExitStack) -> None:
+        runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, self.config.http_host, self.config.http_port)
+        await site.start()
+        self.http_port = runner.addresses[0][1]
+        stack.callback(self._hub.close)
+
+    async def _keep_media(self) -> None:
+        """Keep a media process running: each is a new epoch."""
+        while True:
+            media = await start_media_process(self.config.media_host, self.config.media_port)
+            try:
+                await self._follow_media(media)
+            finally:
+                self._media_ready.clear()
+                await media.close()
+            log.error("the media process ended; a new epoch begins")
+            self._director.close_epoch()
+            await asyncio.sleep(MEDIA_RESTART_S)
+
+    async def _follow_media(self, media: MediaPort) -> None:
+        asking = asyncio.create_task(self._ask_counters(media))
+        try:
+            async for event in media.events():
+                self._media_event(media, event)
+        finally:
+            await _cancel(asking)
+
+    async def _ask_counters(self, media: MediaPort) -> None:
+        while True:
+            media.send(AskCounters())
+            await asyncio.sleep(COUNTERS_PERIOD_S)
+
+    def _media_event(self, media: MediaPort, event: Event) -> None:
+        match event:
+            case Ready():
+                epoch = EpochSecrets(event.epoch)
+                self._hub.open_epoch(media, event.address[1], epoch, self._director)
+                self._director.open_epoch(media, epoch)
+                self._media_ready.set()
+                log.info("media process is up", epoch=event.epoch.hex(), port=event.address[1])
+            case ChannelBound():
+                self._hub.channel_bound(event.channel_id)
+            case ChannelUnbound():
+                self._hub.channel_unbound(event.channel_id)
+            case AirProgress():
+                self._director.progress(event)
+            case AirEnded():
+                self._director.air_ended(event)
+            case Counters():
+                self._media_counters = event.values
+
+    def _counters(self) -> Mapping[str, Mapping[str, int]]:
+        return {"media": self._media_counters, "hub": self._hub.counters, "air": self._director.counters}
+
+    def _gauges(self) -> Mapping[str, float]:
+        sessions = list(self._hub.sessions())
+        return {
+            "endpoints_linked": sum(session.live for session in sessions),
+            "endpoints_bound": sum(session.bound for session in sessions),
+            "broadcasts_on_air": len(self._director.on_air()),
+        }
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
+    """Run a core until SIGTERM or SIGINT; `announce` gets one line when it is ready."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    began = time.monotonic()
+    async with Core(config) as core:
+        announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
+        log.info("ready", seconds=round(time.monotonic() - began, 2))
+        await stop.wait()
+        log.info("stopping")

@@ -1,0 +1,37 @@
+"""`loa serve`: run the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loa import config as settings
+from loa.cli.logs import log_to_stderr
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option(help="Settings, as TOML.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of database, keys and audio.")] = None,
+    http_host: Annotated[str | None, typer.Option(help="Address of the HTTP face.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of the HTTP face; 0 takes a free one.")] = None,
+    media_host: Annotated[str | None, typer.Option(help="Address of the media socket.")] = None,
+    media_port: Annotated[int | None, typer.Option(help="UDP port of the media socket.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Chạy máy chủ phát thanh. · Run the core."""
+    import uvloop
+
+    from loa.app.core import run_core
+
+    log_to_stderr(log_level)
+    given: dict[str, Any] = {
+        "data_dir": data_dir,
+        "http_host": http_host,
+        "http_port": http_port,
+        "media_host": media_host,
+        "media_port": media_port,
+    }
+    loaded = settings.load(config, **{key: value for key, value in given.items() if value is not None})
+    uvloop.run(run_core(loaded, lambda line: print(line, flush=True)))

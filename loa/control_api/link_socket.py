@@ -1,0 +1,66 @@
+"""GET /link: the WebSocket under the endpoint hub."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import WSMsgType, web
+
+from loa.codecs.link_wire import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from loa.control_api.problems import Problem
+from loa.control_api.requests import services
+from loa.errors import LinkError
+
+HEARTBEAT_S = 15.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+class SocketTransport:
+    """`broadcast.air.hub.Transport` over a WebSocket."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes:
+        """The next binary message."""
+        message = await self._socket.receive()
+        if message.type is WSMsgType.BINARY:
+            data: bytes = message.data
+            return data
+        if message.type is WSMsgType.TEXT:
+            raise LinkError("malformed: a text message")
+        if message.type is WSMsgType.ERROR or self._socket.close_code == 1009:
+            raise LinkError("too_large: the message is too large or broken")
+        raise LinkError("closed")
+
+    async def send(self, message: bytes) -> None:
+        """Send one binary message."""
+        try:
+            await self._socket.send_bytes(message)
+        except (ConnectionError, RuntimeError) as error:
+            raise LinkError("closed") from error
+
+    async def close(self) -> None:
+        """Close the socket; a peer that does not answer is left."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._socket.close()
+        except (TimeoutError, ConnectionError, RuntimeError):
+            return
+
+
+async def link(request: web.Request) -> web.StreamResponse:
+    """Upgrade to a WebSocket of subprotocol loa.link.v1, and hand it to the hub."""
+    offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    if SUBPROTOCOL not in offered:
+        raise Problem(400, "subprotocol", f"offer the WebSocket subprotocol {SUBPROTOCOL}")
+    socket = web.WebSocketResponse(
+        protocols=(SUBPROTOCOL,),
+        heartbeat=HEARTBEAT_S,
+        max_msg_size=MAX_MESSAGE_BYTES,
+        compress=False,
+        timeout=CLOSE_TIMEOUT_S,
+    )
+    await socket.prepare(request)
+    await services(request).hub.serve(SocketTransport(socket))
+    return socket

@@ -1,0 +1,121 @@
+"""Errors as people and programs read them: application/problem+json (RFC 9457).
+
+Everything a handler raises on purpose is mapped here, once. `type` is `urn:loa:problem:<slug>`; slugs stay.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+from pydantic import ValidationError
+
+from loa.broadcast.content.library import TooLarge
+from loa.errors import (
+    ConfigError,
+    Conflict,
+    EnrolmentError,
+    LoaError,
+    MediaError,
+    NotAudio,
+    NotFound,
+    StoreError,
+    WireError,
+)
+
+TYPE_PREFIX = "urn:loa:problem:"
+REQUEST_ID = web.RequestKey("request_id", str)
+_ENROLMENT_STATUS = {"unknown": 404, "wrong": 403, "spent": 403, "used": 409, "expired": 410, "kind": 409}
+_STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
+    (TooLarge, 413, "too-large"),
+    (NotAudio, 422, "not-audio"),
+    (MediaError, 422, "audio-unreadable"),
+    (NotFound, 404, "not-found"),
+    (Conflict, 409, "conflict"),
+    (StoreError, 503, "store-unavailable"),
+    (WireError, 400, "malformed"),
+    (ConfigError, 400, "malformed"),
+)
+
+log = structlog.get_logger("loa.api")
+
+
+class Problem(LoaError):
+    """An answer other than the one asked for. `slug` names the kind, `detail` this case."""
+
+    def __init__(self, status: int, slug: str, detail: str, **more: object) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.more = more
+
+
+def response(problem: Problem, request_id: str) -> web.Response:
+    """The problem as a response."""
+    body = {
+        "type": TYPE_PREFIX + problem.slug,
+        "title": problem.slug.replace("-", " "),
+        "status": problem.status,
+        "detail": problem.detail,
+        "request_id": request_id,
+        **problem.more,
+    }
+    headers = {"WWW-Authenticate": 'Bearer realm="loa"'} if problem.status == 401 else {}
+    return web.Response(
+        status=problem.status,
+        text=json.dumps(body, ensure_ascii=False),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def as_problem(error: LoaError | ValidationError) -> Problem:
+    """What an error of ours means to the one who asked."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ValidationError):
+        errors = [
+            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors(include_url=False, include_context=False, include_input=False)[:32]
+        ]
+        return Problem(422, "invalid", "; ".join(f"{e['field']}: {e['message']}" for e in errors), errors=errors)
+    if isinstance(error, EnrolmentError):
+        return Problem(_ENROLMENT_STATUS[error.slug], f"enrolment-{error.slug}", error.detail)
+    for kind, status, slug in _STATUS:
+        if isinstance(error, kind):
+            return Problem(status, slug, str(error))
+    return INTERNAL
+
+
+INTERNAL = Problem(500, "internal", "the core made a mistake; its log has this request's id")
+
+
+@web.middleware
+async def middleware(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Give each request an id, and turn what its handler raises into a problem."""
+    request_id = secrets.token_hex(8)
+    request[REQUEST_ID] = request_id
+    try:
+        answer = await handler(request)
+    except web.HTTPException as error:
+        slug = error.reason.lower().replace(" ", "-")
+        answer = response(Problem(error.status, slug, error.reason), request_id)
+    except (LoaError, ValidationError) as error:
+        problem = as_problem(error)
+        if problem.status >= 500:
+            log.error("request failed", request_id=request_id, path=request.path, error=str(error))
+        answer = response(problem, request_id)
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("request failed", request_id=request_id, path=request.path)
+        answer = response(INTERNAL, request_id)
+    if not answer.prepared:
+        answer.headers["X-Request-Id"] = request_id
+    return answer

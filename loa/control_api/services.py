@@ -1,0 +1,51 @@
+"""What the HTTP face needs of the rooms below it, as one value that `app` fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from loa.broadcast.air.director import Director
+from loa.broadcast.air.hub import Hub
+from loa.broadcast.content.library import Library
+from loa.broadcast.orders.book import OrderBook
+from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.registry.areas import Areas
+from loa.broadcast.registry.endpoints import Endpoints
+from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.store.broadcasts import Broadcasts
+from loa.broadcast.store.programmes import Programmes
+from loa.config import CoreConfig
+from loa.control_api.bearer import BearerTokens
+from loa.timing.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms behind the routes. `not_ready` says in words what is missing, or nothing."""
+
+    config: CoreConfig
+    clock: Clock
+    areas: Areas
+    endpoints: Endpoints
+    enrolments: Enrolments
+    programmes: Programmes
+    library: Library
+    broadcasts: Broadcasts
+    book: OrderBook
+    receipts: Receipts
+    tokens: BearerTokens
+    hub: Hub
+    director: Director
+    metrics: Callable[[], bytes]
+    not_ready: Callable[[], str]
+
+    @property
+    def now_ms(self) -> int:
+        """UTC in milliseconds."""
+        return self.clock.utc_ns() // 1_000_000
+
+
+SERVICES = web.AppKey("services", Services)
