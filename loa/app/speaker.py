@@ -1,0 +1,273 @@
+"""The speaker as a process: its sockets, timers and output around `loa.edge.speaker.engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+
+from loa import __version__
+from loa.codecs import libopus
+from loa.edge.speaker import enrol, identity
+from loa.edge.speaker.channel import Address
+from loa.edge.speaker.engine import SpeakerEngine
+from loa.edge.speaker.link_client import LinkClient, link_url
+from loa.edge.speaker.link_session import Event, Welcomed
+from loa.edge.speaker.output import CardOutput, NullOutput, Output
+from loa.edge.speaker.wav_output import WavOutput
+from loa.errors import ConfigError, LoaError
+from loa.timing.clock import Clock, SkewedClock, SystemClock, parse_skew
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+BUSY_TICK_NS = 20 * NS_PER_MS
+IDLE_TICK_NS = 200 * NS_PER_MS
+GOODBYE_S = 1.5
+READ_BYTES = 2048  # more than any packet: a longer datagram arrives cut off, and is dropped for its length
+READS_AT_ONCE = 64
+SOCKET_BUFFER_BYTES = 1 << 20
+
+_log = structlog.get_logger("speaker")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a speaker is told when it starts."""
+
+    core_url: str
+    state: Path
+    code: str | None = None
+    output: str = "card"
+    media: Address | None = None
+    clock_skew: str | None = None
+    volume: int = 100
+    report: Path | None = None
+
+
+def make_clock(skew: str | None) -> Clock:
+    """The system's clock, or one that runs wrong as `skew` says. ConfigError for text that says nothing."""
+    clock: Clock = SystemClock()
+    if skew is None:
+        return clock
+    parsed = parse_skew(skew)
+    return SkewedClock(clock, parsed.offset_ns, parsed.rate_ppm)
+
+
+def make_output(text: str, clock: Clock) -> Output:
+    """The output that `card`, `card:DEVICE`, `wav:FOLDER` or `null` names. ConfigError for anything else."""
+    kind, _, rest = text.partition(":")
+    if kind == "null" and not rest:
+        return NullOutput(clock)
+    if kind == "wav" and rest:
+        return WavOutput(clock, Path(rest))
+    if kind == "card":
+        return CardOutput(clock, rest or None)
+    raise ConfigError(f"--output: {text!r} is none of card, card:DEVICE, wav:FOLDER, null")
+
+
+class Speaker:
+    """One running speaker."""
+
+    def __init__(self, settings: Settings) -> None:
+        """ConfigError for settings that cannot be used."""
+        if not 0 <= settings.volume <= 100:
+            raise ConfigError(f"--volume: {settings.volume} is not in 0 to 100")
+        link_url(settings.core_url)
+        self._settings = settings
+        self._clock = make_clock(settings.clock_skew)
+        self._output = make_output(settings.output, self._clock)
+        self._rng = random.Random()
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._socket: socket.socket | None = None
+        self._report_due_ns = 0
+
+    async def run(self) -> None:
+        """Run until SIGTERM, SIGINT or `stop`. LoaError when it cannot start or its output fails."""
+        settings = self._settings
+        libopus.load()  # a box without it says so now, not when the first sound comes
+        me = identity.load(settings.state)
+        if me is None:
+            if settings.code is None:
+                raise ConfigError("chưa ghi danh: cần --code / not enrolled: --code is needed")
+            await enrol.claim(settings.core_url, settings.code, settings.state)
+            me = identity.load(settings.state)
+            assert me is not None
+            _log.info("enrolled", endpoint=me.endpoint_id.hex())
+        self._engine = SpeakerEngine(me, software=f"loa {__version__}", rng=self._rng, volume=settings.volume)
+        self._engine.underruns = lambda: self._output.underruns
+        self._link = LinkClient(
+            settings.core_url,
+            new_session=self._engine.new_session,
+            on_event=self._on_link_event,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.stop)
+        self._output.start(self._engine.render)
+        link = asyncio.create_task(self._link.run())
+        try:
+            await self._timers(link)
+            await self._say_goodbye()
+        finally:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(signum)
+            link.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await link
+            self._output.close()
+            self._write_report(last=True)
+            if self._socket is not None:
+                loop.remove_reader(self._socket)
+                self._socket.close()
+
+    def stop(self) -> None:
+        """End cleanly."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def _timers(self, link: asyncio.Task[None]) -> None:
+        while not self._stopping.is_set():
+            now_ns = self._clock.monotonic_ns()
+            self._engine.tick(now_ns)
+            self._send_due()
+            if self._engine.queue_link_messages(now_ns):
+                self._link.wake()
+            if self._engine.other_time_line:
+                self._link.reconnect()
+            self._write_report()
+            if link.done():
+                await link
+            failure = getattr(self._output, "failure", None)
+            if failure is not None:
+                raise ConfigError(f"the output failed: {failure}")
+            now_ns = self._clock.monotonic_ns()
+            due_ns = now_ns + (BUSY_TICK_NS if self._engine.busy else IDLE_TICK_NS)
+            channel_ns = self._engine.next_due_ns(now_ns)
+            due_ns = due_ns if channel_ns is None else min(due_ns, channel_ns)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.001, (due_ns - now_ns) / NS_PER_S)):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    async def _say_goodbye(self) -> None:
+        """The last receipts, as far as the link takes them within a moment."""
+        self._engine.shutdown(self._clock.monotonic_ns())
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + GOODBYE_S
+        session = self._engine.session
+        while session is not None and session.up and loop.time() < until_s and len(self._engine.outbox):
+            self._engine.queue_link_messages(self._clock.monotonic_ns())
+            self._link.wake()
+            await asyncio.sleep(0.02)
+        if session is not None and session.up:
+            session.close("shutdown")
+            self._link.wake()
+            await asyncio.sleep(0.05)
+
+    async def _on_link_event(self, event: Event, now_ns: int) -> None:
+        self._engine.on_link_event(event, now_ns)
+        if isinstance(event, Welcomed):
+            host = event.media_host or urlsplit(self._settings.core_url).hostname or ""
+            wanted = self._settings.media or (host, event.media_port)
+            server = await self._open_socket(wanted)
+            if server is not None:
+                self._engine.open_channel(event, server)
+        self._wake.set()
+
+    async def _open_socket(self, wanted: Address) -> Address | None:
+        """Resolve the media address, and have a socket of its family; its numeric form."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(*wanted, type=socket.SOCK_DGRAM)
+            family, _, _, _, resolved = found[0]
+            if self._socket is not None and self._socket.family != family:
+                loop.remove_reader(self._socket)
+                self._socket.close()
+                self._socket = None
+            if self._socket is None:
+                made = socket.socket(family, socket.SOCK_DGRAM)
+                made.setblocking(False)
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
+                made.bind(("", 0))
+                self._socket = made
+                loop.add_reader(made, self._on_readable, made)
+        except OSError as error:
+            _log.error("media address", host=wanted[0], port=wanted[1], error=str(error))
+            return None
+        return str(resolved[0]), int(resolved[1])
+
+    def _on_readable(self, sock: socket.socket) -> None:
+        for _ in range(READS_AT_ONCE):
+            try:
+                data, address = sock.recvfrom(READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP answer to something sent before; the socket goes on
+            self._engine.on_datagram(data, (address[0], address[1]), self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        due_ns = self._engine.next_due_ns(now_ns)
+        if due_ns is not None and due_ns <= now_ns:
+            self._send_due()
+
+    def _send_due(self) -> None:
+        channel = self._engine.channel
+        if channel is None or self._socket is None:
+            return
+        for datagram in self._engine.datagrams_to_send(self._clock.monotonic_ns()):
+            with contextlib.suppress(OSError):  # as good as lost on the way: it is sent again when it matters
+                self._socket.sendto(datagram, channel.server)
+
+    def _write_report(self, *, last: bool = False) -> None:
+        path, now_ns = self._settings.report, self._clock.monotonic_ns()
+        if path is None or (now_ns < self._report_due_ns and not last):
+            return
+        self._report_due_ns = now_ns + NS_PER_S
+        report = self._engine.report(now_ns)
+        if last:
+            report |= {"state": "stopped", "link": "down"}
+        temporary = path.with_name(path.name + ".new")
+        try:
+            temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            _log.warning("report not written", path=str(path), error=error.strerror)
+
+
+def configure_logs() -> None:
+    """One line an event, to stderr."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+
+
+def run(settings: Settings, *, fail: Callable[[LoaError], None]) -> None:
+    """Run a speaker to its end; `fail` is told of an error that ends it."""
+    configure_logs()
+    try:
+        asyncio.run(_run(settings))
+    except LoaError as error:
+        fail(error)
+
+
+async def _run(settings: Settings) -> None:
+    await Speaker(settings).run()

@@ -1,0 +1,411 @@
+"""The speaker without its sockets, threads and timers: link events and datagrams in, sound and messages out.
+
+Two threads use it: the event loop (all methods but one) and the output's (`render`). What they share is behind
+`_lock`, held for one packet or one block.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from loa.codecs import channel_wire, key_schedule, rtp
+from loa.codecs.link_wire import Receipt, Status
+from loa.codecs.order_wire import Order, Stop, Tune
+from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
+from loa.edge.speaker.channel import Address, Channel
+from loa.edge.speaker.identity import Identity
+from loa.edge.speaker.link_session import (
+    BeaconReceived,
+    Closed,
+    Event,
+    KeyListChanged,
+    LinkSession,
+    OrderArrived,
+    PlacementChanged,
+    ReceiptsAcked,
+    SecretReceived,
+    Welcomed,
+)
+from loa.edge.speaker.order_gate import Accepted, OrderGate, Refusal, Repeated
+from loa.edge.speaker.output import Block
+from loa.edge.speaker.playout import MAX_TUNES, Finished, Playout, Started, is_late
+from loa.edge.speaker.receipts_outbox import ReceiptsOutbox
+from loa.edge.speaker.trusted_time import TrustedTime
+from loa.errors import LinkError, StoreError
+from loa.model import ReceiptState, id_text
+from loa.timing.filter import ClockEstimate, ClockFilter
+
+NS_PER_US = 1_000
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+STATUS_IDLE_NS = 5 * NS_PER_S
+STATUS_PLAYING_NS = NS_PER_S
+UNKNOWN_ERROR_NS = (1 << 63) - 1
+MAX_DRIFT_PPB = 1_000_000
+MAX_SECRETS = 8
+ORDERS_FILE = "orders"
+RECEIPTS_FILE = "receipts"
+
+_log = structlog.get_logger("speaker")
+
+
+class SpeakerEngine:
+    """One enrolled speaker."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        software: str,
+        rng: random.Random,
+        volume: int = 100,
+        make_receiver: Callable[[Tune], BroadcastReceiver] = BroadcastReceiver,
+    ) -> None:
+        """ConfigError when a state file is damaged. `volume`: this endpoint's own, 0 to 100."""
+        folder = identity.folder
+        self.identity = identity
+        self.clock = ClockFilter()
+        self.trusted = TrustedTime()
+        self.gate = OrderGate(
+            identity.authority,
+            identity.endpoint_id,
+            lambda data: folder.write(ORDERS_FILE, data),
+            folder.read(ORDERS_FILE),
+        )
+        self.outbox = ReceiptsOutbox(lambda data: folder.write(RECEIPTS_FILE, data), folder.read(RECEIPTS_FILE))
+        self.playout = Playout(self._playable_time)
+        self.playout.volume = volume
+        self.playout.time.trim_ns = identity.placement.trim_us * NS_PER_US
+        self.channel: Channel | None = None
+        self.session: LinkSession | None = None
+        self.underruns: Callable[[], int] = lambda: 0
+        self.dropped = 0
+        self.store_failures = 0
+        self._lock = threading.Lock()
+        self._rng = rng
+        self._software = software
+        self._make_receiver = make_receiver
+        self._secrets: dict[int, bytes] = {}
+        self._clock_known = False
+        self._status_due_ns = 0
+
+    # --- link -------------------------------------------------------------------------------------------------
+
+    def new_session(self) -> LinkSession:
+        """A link begins; it replaces the one before."""
+        self.session = LinkSession(self.identity, self._software)
+        return self.session
+
+    def on_link_event(self, event: Event, now_ns: int) -> None:
+        """Take an event of the link's session. The caller answers `Welcomed` with `open_channel`."""
+        match event:
+            case Welcomed():
+                self._welcomed(event, now_ns)
+            case KeyListChanged():
+                self._stored(self.identity.keep_key_list)
+                _log.info("key list", version=self.identity.authority.key_list.version)
+            case SecretReceived():
+                self._take_secret(event)
+            case OrderArrived():
+                self.on_order(event.bundle, now_ns)
+            case PlacementChanged():
+                self._stored(lambda: self.identity.take_placement(event.envelope))
+                with self._lock:
+                    self.playout.time.trim_ns = self.identity.placement.trim_us * NS_PER_US
+            case BeaconReceived():
+                self.trusted.beacon(event.beacon)
+            case ReceiptsAcked():
+                self._stored(lambda: self.outbox.acked(event.receipts))
+            case Closed():
+                _log.info("link closed", reason=event.reason, detail=event.detail, by_server=event.by_server)
+
+    def open_channel(self, welcomed: Welcomed, server: Address) -> None:
+        """Send and hear media at this address from now on."""
+        with self._lock:
+            self.channel = Channel(
+                channel_id=welcomed.channel_id,
+                channel_secret=welcomed.keys.channel_secret,
+                epoch=welcomed.beacon.epoch,
+                server=server,
+                clock=self.clock,
+                rng=self._rng,
+            )
+
+    def queue_link_messages(self, now_ns: int) -> bool:
+        """Hand receipts and, when it is due, the status to the link's session; whether it has anything to send."""
+        session = self.session
+        if session is None or not session.up:
+            return False
+        try:
+            unsent = self.outbox.take_unsent()
+            if unsent:
+                session.send_receipts(unsent)
+            if now_ns >= self._status_due_ns:
+                status = self.status(now_ns)
+                self._status_due_ns = now_ns + (STATUS_PLAYING_NS if status.broadcast_id else STATUS_IDLE_NS)
+                session.send_status(status)
+                return True
+            return bool(unsent)
+        except LinkError as error:
+            self.outbox.new_link()
+            _log.warning("link queue", error=str(error))
+            return False
+
+    # --- media ------------------------------------------------------------------------------------------------
+
+    def on_datagram(self, data: bytes, address: Address, now_ns: int) -> None:
+        """Take a datagram of the media socket. Never raises; what does not belong is counted."""
+        channel = self.channel
+        if channel is None or address != channel.server:
+            self.dropped += 1
+            return
+        if channel_wire.is_channel(data):
+            bundle = channel_wire.parse_order(data)
+            if bundle is not None:
+                self.on_order(bundle, now_ns)
+                return
+            with self._lock:
+                channel.receive(data, address, now_ns)
+                self._clock_known = self._clock_known or self.clock.converged
+            return
+        origin_ns = self._coarse_origin_ns(now_ns)
+        if len(data) < rtp.HEADER_BYTES or origin_ns is None:
+            self.dropped += 1
+            return
+        ssrc = int.from_bytes(data[8:12], "big")
+        with self._lock:
+            for receiver in self.playout.receivers:
+                if ssrc in (receiver.tune.ssrc, receiver.tune.block_ssrc):
+                    receiver.receive(data, origin_ns, now_ns)
+                    return
+        self.dropped += 1
+
+    def datagrams_to_send(self, now_ns: int) -> list[bytes]:
+        """What goes to `channel.server` at once."""
+        with self._lock:
+            return [] if self.channel is None else self.channel.datagrams_to_send(now_ns)
+
+    def next_due_ns(self, now_ns: int) -> int | None:
+        """When `datagrams_to_send` has something next; None without a channel."""
+        return None if self.channel is None else self.channel.next_due_ns(now_ns)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is tuned: then `tick` is wanted every 20 ms."""
+        return len(self.playout) > 0
+
+    @property
+    def other_time_line(self) -> bool:
+        """Whether the origin answers with another epoch than the link's: the link is to be made anew."""
+        return self.channel is not None and self.channel.other_epoch > 0
+
+    def tick(self, now_ns: int) -> None:
+        """Ask for what is missing, end what is lost, and write receipts of what the output has done."""
+        origin_ns = self._coarse_origin_ns(now_ns)
+        with self._lock:
+            if origin_ns is not None:
+                self.playout.tick(now_ns, origin_ns)
+                if self.channel is not None:
+                    for receiver in self.playout.receivers:
+                        self.channel.nack(receiver.nacks(origin_ns, now_ns, self.channel.round_trip_ns))
+            events = self.playout.take_events()
+        for event in events:
+            self._receipts(event, now_ns)
+
+    def render(self, local_ns: int, n: int, sample_rate_hz: int) -> Block:
+        """A block for the output; called on its thread."""
+        with self._lock:
+            samples = self.playout.render(local_ns, n, sample_rate_hz)
+            audible, summaries = self.playout.audible, tuple(self.playout.take_summaries())
+            estimate = self._playable_time(local_ns) if audible else None
+        return Block(samples, audible, summaries, estimate.error_bound_ns if estimate else None)
+
+    def shutdown(self, now_ns: int) -> None:
+        """End what plays, truthfully; the receipts then wait in the outbox."""
+        with self._lock:
+            self.playout.end_all("shutdown")
+        self.tick(now_ns)
+
+    # --- orders -----------------------------------------------------------------------------------------------
+
+    def on_order(self, bundle: bytes, now_ns: int) -> None:
+        """Judge an order bundle, and obey it when it holds."""
+        try:
+            verdict = self.gate.judge(
+                bundle,
+                now_ns=now_ns,
+                utc_ms=self.trusted.utc_ms(now_ns),
+                place=self.identity.placement.areas,
+                playable=self._playable,
+            )
+        except StoreError as error:
+            # Not written down, so not done. The server sends it again.
+            self.store_failures += 1
+            _log.error("order not written down", error=str(error))
+            return
+        match verdict:
+            case Accepted():
+                self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
+                self._obey(verdict, verdict.order, now_ns)
+            case Repeated():
+                if not self.outbox.again(verdict.order_id):
+                    self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
+            case Refusal():
+                _log.warning("order refused", reason=verdict.reason, detail=verdict.detail)
+                if verdict.order_id is not None:
+                    self._put(verdict.order_id, ReceiptState.REFUSED, now_ns, reason=verdict.reason)
+
+    def _obey(self, accepted: Accepted, order: Order, now_ns: int) -> None:
+        action = order.action
+        shown = id_text(action.broadcast_id)
+        if accepted.superseded:
+            _log.info("order superseded by a stop", broadcast=shown)
+            self._put(accepted.order_id, ReceiptState.FINISHED, now_ns)
+            return
+        origin_ns = self._coarse_origin_ns(now_ns) or 0
+        with self._lock:
+            if isinstance(action, Stop):
+                self.playout.stop(accepted.order_id, action.broadcast_id, action.fade_ms)
+            else:
+                late = is_late(action, origin_ns)
+                receiver = self.playout.tune(
+                    accepted.order_id, action, now_ns=now_ns, late=late, make=self._make_receiver
+                )
+                if receiver is not None:
+                    if late:
+                        # What should have been heard by now is neither waited nor asked for.
+                        heard = receiver.grid.index_at(origin_ns - action.play_delay_ms * NS_PER_MS)
+                        receiver.skip_to(heard, counted=False)
+                    self._key(receiver)
+        _log.info("stop" if isinstance(action, Stop) else "tune", broadcast=shown, order=accepted.order_id.hex())
+
+    def _playable(self, action: Tune | Stop) -> bool:
+        if isinstance(action, Stop):
+            return True
+        return action.epoch == self.trusted.epoch and len(self.playout) < MAX_TUNES
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _welcomed(self, event: Welcomed, now_ns: int) -> None:
+        changed = event.beacon.epoch != self.trusted.epoch
+        self.trusted.welcome(event.beacon, now_ns)
+        self.outbox.new_link()
+        self._status_due_ns = now_ns
+        if changed:
+            self._secrets.clear()
+            with self._lock:
+                self.channel = None
+                self.clock.reset()
+                self._clock_known = False
+                self.playout.end_all("epoch", except_epoch=event.beacon.epoch)
+        _log.info("link up", epoch=event.beacon.epoch.hex(), new_time_line=changed)
+
+    def _take_secret(self, event: SecretReceived) -> None:
+        self._secrets.pop(event.serial, None)
+        self._secrets[event.serial] = event.secret
+        while len(self._secrets) > MAX_SECRETS:
+            del self._secrets[next(iter(self._secrets))]
+        with self._lock:
+            for receiver in self.playout.receivers:
+                if not receiver.keyed:
+                    self._key(receiver)
+
+    def _key(self, receiver: BroadcastReceiver) -> None:
+        tune = receiver.tune
+        secret = self._secrets.get(tune.secret_serial)
+        if secret is not None:
+            receiver.set_key(key_schedule.media_key(secret, tune.epoch, tune.broadcast_id, tune.generation))
+
+    def _playable_time(self, local_ns: int) -> ClockEstimate | None:
+        return self.clock.estimate(local_ns) if self._clock_known else None
+
+    def _coarse_origin_ns(self, now_ns: int) -> int | None:
+        estimate = self._playable_time(now_ns)
+        return estimate.origin_ns if estimate is not None else self.trusted.coarse_origin_ns(now_ns)
+
+    def _receipts(self, event: Started | Finished, now_ns: int) -> None:
+        for order_id in event.order_ids:
+            if isinstance(event, Started):
+                self._put(
+                    order_id,
+                    ReceiptState.STARTED,
+                    now_ns,
+                    presented_ns=event.presented_ns,
+                    index=event.index,
+                    error_ns=event.error_ns,
+                )
+            else:
+                self._put(order_id, ReceiptState.FINISHED, now_ns, result=event.result)
+        _log.info(
+            "started" if isinstance(event, Started) else f"finished: {event.reason}",
+            orders=[order_id.hex() for order_id in event.order_ids],
+        )
+
+    def _put(self, order_id: bytes, state: ReceiptState, now_ns: int, **fields: object) -> None:
+        at_ms = self.trusted.utc_ms(now_ns) or 0
+        receipt = Receipt(order_id, state, at_ms, **fields)  # type: ignore[arg-type]
+        self._stored(lambda: self.outbox.put(receipt))
+
+    def _stored(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except StoreError as error:
+            self.store_failures += 1
+            _log.error("state not written", error=str(error))
+
+    # --- telling ----------------------------------------------------------------------------------------------
+
+    def status(self, now_ns: int) -> Status:
+        """The status message."""
+        with self._lock:
+            estimate = self._playable_time(now_ns)
+            playing = self.playout.playing
+            counters = playing.counters if playing is not None else self.playout.last
+            return Status(
+                clock_error_ns=min(estimate.error_bound_ns, UNKNOWN_ERROR_NS) if estimate else UNKNOWN_ERROR_NS,
+                drift_ppb=max(-MAX_DRIFT_PPB, min(MAX_DRIFT_PPB, estimate.drift_ppb)) if estimate else 0,
+                broadcast_id=playing.tune.broadcast_id if playing is not None else b"",
+                played=counters.played,
+                repaired=counters.repaired,
+                recovered=counters.recovered,
+                concealed=counters.concealed,
+                unsigned=counters.unsigned,
+                depth_ms=playing.depth_ms if playing is not None else 0,
+                dropped=self.dropped + counters.dropped,
+                underruns=self.underruns(),
+                hard_steps=self.playout.time.hard_steps + self.clock.steps,
+                volume=self.playout.playing_volume,
+            )
+
+    def report(self, now_ns: int) -> dict[str, object]:
+        """How the speaker is, for people who watch it: plain JSON values."""
+        status = self.status(now_ns)
+        known = status.clock_error_ns != UNKNOWN_ERROR_NS
+        playing = bool(status.broadcast_id)
+        channel = self.channel
+        return {
+            "endpoint_id": id_text(self.identity.endpoint_id),
+            "state": "playing" if playing else "tuned" if self.busy else "idle",
+            "broadcast_id": id_text(status.broadcast_id) if playing else None,
+            "link": "up" if self.session is not None and self.session.up else "down",
+            "media": "bound" if channel is not None and channel.bound else "unbound",
+            "clock_error_ns": status.clock_error_ns if known else None,
+            "drift_ppb": status.drift_ppb if known else None,
+            "played": status.played,
+            "repaired": status.repaired,
+            "recovered": status.recovered,
+            "concealed": status.concealed,
+            "unsigned": status.unsigned,
+            "depth_ms": status.depth_ms,
+            "dropped": status.dropped,
+            "underruns": status.underruns,
+            "hard_steps": status.hard_steps,
+            "volume": status.volume,
+            "orders_accepted": self.gate.accepted,
+            "orders_refused": self.gate.refused,
+            "receipts_waiting": len(self.outbox),
+        }
