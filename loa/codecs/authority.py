@@ -19,6 +19,7 @@ MAX_KEYS = 16
 MAX_REVOKED = 256
 MAX_AREAS = 64
 MAX_CHAIN = 2
+"""Certificates between a listed key and the signer."""
 _MAX_BODY = signed.MAX_BODY_BYTES
 
 
@@ -74,6 +75,8 @@ class KeyList:
             k = Fields(item, "key list.4")
             keys.append(KeyEntry(k.octets(1, size=signed.KEY_BYTES), Right(k.uint(2, most=ALL_RIGHTS)), k.uint(3)))
             k.done()
+        if len({entry.public_key for entry in keys}) != len(keys):
+            raise WireError("key list: a key stands in it twice")
         made = cls(
             version=f.uint(1, least=1),
             issued_s=f.uint(2),

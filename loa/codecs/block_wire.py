@@ -38,6 +38,8 @@ def seal_block(key: SigningKey, ssrc: int, first_index: int, hashes: Sequence[by
     """The payload of a block packet. `ssrc`: of the sound that it covers."""
     if not 1 <= len(hashes) <= MAX_FRAMES:
         raise ValueError(f"a block of {len(hashes)} frames")
+    if any(len(each) != HASH_BYTES for each in hashes):
+        raise ValueError(f"a frame's hash has {HASH_BYTES} bytes")
     body = first_index.to_bytes(6, "big") + bytes((len(hashes),)) + b"".join(hashes)
     return key.sign(_signed_bytes(ssrc, body)) + body
 

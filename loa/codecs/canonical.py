@@ -14,6 +14,8 @@ from loa.errors import WireError
 
 MAX_DEPTH = 8
 """Nesting of maps and arrays, the outermost counted."""
+MAX_VALUES = 4096
+"""In one array or map. Also what keeps nested arrays that announce much and hold nothing from taking memory."""
 
 Value = int | bytes | str | list["Value"] | dict[int, "Value"]
 
@@ -33,7 +35,14 @@ def decode(data: bytes, *, max_bytes: int) -> Value:
     if len(data) > max_bytes:
         raise WireError(f"{len(data)} bytes where at most {max_bytes} are allowed")
     try:
-        value = msgpack.unpackb(data, strict_map_key=False, raw=False, max_ext_len=0)
+        value = msgpack.unpackb(
+            data,
+            strict_map_key=False,
+            raw=False,
+            max_ext_len=0,
+            max_array_len=MAX_VALUES,
+            max_map_len=MAX_VALUES,
+        )
     except (ValueError, msgpack.UnpackException, RecursionError, TypeError) as error:
         raise WireError(f"not msgpack: {type(error).__name__}") from error
     _check(value, MAX_DEPTH)
@@ -51,6 +60,8 @@ def _check(value: Any, depth: int) -> None:
     elif kind is dict:
         if depth == 0:
             raise WireError(f"nested deeper than {MAX_DEPTH}")
+        if len(value) > MAX_VALUES:
+            raise WireError(f"a map of {len(value)} fields")
         previous = -1
         for key, item in value.items():
             if type(key) is not int or not 0 <= key < 1 << 32:
@@ -62,6 +73,8 @@ def _check(value: Any, depth: int) -> None:
     elif kind is list:
         if depth == 0:
             raise WireError(f"nested deeper than {MAX_DEPTH}")
+        if len(value) > MAX_VALUES:
+            raise WireError(f"an array of {len(value)} values")
         for item in value:
             _check(item, depth - 1)
     elif kind is not bytes and kind is not str:
@@ -97,8 +110,8 @@ class Fields:
             self._fail(key, "is missing")
         return self._map[key]
 
-    def uint(self, key: int, *, most: int = (1 << 64) - 1, least: int = 0, default: int | None = None) -> int:
-        """An integer in [least, most]."""
+    def uint(self, key: int, *, most: int = (1 << 63) - 1, least: int = 0, default: int | None = None) -> int:
+        """An integer in [least, most]; the default bound is what a signed 64-bit integer holds."""
         if default is not None and key not in self._map:
             self._asked.add(key)
             return default

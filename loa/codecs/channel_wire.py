@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from loa.codecs import key_schedule
-from loa.codecs.order_wire import MAX_DATAGRAM_BYTES
+from loa.codecs.order_wire import MAX_DATAGRAM_BYTES, MAX_INDEX
 from loa.errors import WireError
 
 MAGIC = 0xC1
@@ -177,16 +177,18 @@ class Nack:
 
     @classmethod
     def decode(cls, payload: bytes) -> Nack:
-        """The NACK in a payload; WireError when there is none."""
+        """The NACK in a payload, each index once and ascending; WireError when there is none."""
         count, rest = divmod(len(payload) - 4, 14)
         if rest or not 1 <= count <= MAX_NACK_ENTRIES:
             raise WireError("a NACK of another length")
-        indices: list[int] = []
+        indices: set[int] = set()
         for at in range(4, len(payload), 14):
             base = int.from_bytes(payload[at : at + 6], "big")
             mask = int.from_bytes(payload[at + 6 : at + 14], "big")
-            indices += [base + i for i in range(NACK_SPAN) if mask >> i & 1]
-        return cls(int.from_bytes(payload[:4], "big"), tuple(indices))
+            if base + mask.bit_length() > MAX_INDEX + 1:
+                raise WireError("a NACK for an index beyond 48 bits")
+            indices.update(base + i for i in range(NACK_SPAN) if mask >> i & 1)
+        return cls(int.from_bytes(payload[:4], "big"), tuple(sorted(indices)))
 
 
 def split_nack(ssrc: int, indices: Iterable[int]) -> list[Nack]:
@@ -213,7 +215,10 @@ class ReplayWindow:
         self._seen = 0
 
     def accept(self, counter: int) -> bool:
-        """True for a counter never seen and not older than the window; it is seen from then on."""
+        """True for a counter never seen and not older than the window; it is seen from then on.
+
+        Only for counters whose MAC held: any other could push the window beyond what will come.
+        """
         if counter > self._newest:
             shift = min(counter - self._newest, self.SIZE)
             self._seen = (self._seen << shift | 1) & ((1 << self.SIZE) - 1)

@@ -35,7 +35,10 @@ class EnrolmentCode:
     @classmethod
     def parse(cls, text: str) -> EnrolmentCode:
         """The code a person typed: any case, any dashes and blanks, I and L for 1, O for 0; WireError otherwise."""
-        bare = "".join(c for c in text.upper() if c not in "- \t").translate(_ALIASES)
+        bare = "".join(c for c in text if c != "-" and not c.isspace())
+        if not bare.isascii():
+            raise WireError("an enrolment code has no letters but A to Z")
+        bare = bare.upper().translate(_ALIASES)
         if len(bare) != _CODE_CHARACTERS or any(c not in ALPHABET for c in bare):
             raise WireError("an enrolment code has 20 letters and digits in four groups of five")
         return cls(bare[:_GROUP], bare[_GROUP:])
@@ -81,11 +84,13 @@ def to_base64(data: bytes) -> str:
 
 
 def from_base64(text: str, *, size: int | None = None, most: int = 65_536) -> bytes:
-    """The bytes that `text` writes; WireError otherwise."""
+    """The bytes that `text` writes in the one form `to_base64` gives; WireError otherwise."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except ValueError as error:
         raise WireError("not base64url") from error
+    if to_base64(data) != text:
+        raise WireError("not base64url without padding")
     if len(data) > most or (size is not None and len(data) != size):
         raise WireError(f"{len(data)} bytes")
     return data

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from loa.codecs import canonical
+from loa.codecs.authority import MAX_CHAIN
 from loa.codecs.canonical import Fields, Value
 from loa.codecs.key_schedule import NONCE_BYTES
 from loa.codecs.order_wire import EPOCH_BYTES
@@ -143,7 +144,7 @@ class Result:
 
     played: from packets as they came; repaired: played too, from a packet sent again; recovered: from in-band
     FEC; concealed: made up by the decoder; unsigned: dropped since no signed block covered them (they count
-    as concealed too). `reason`: end, stopped, pre_empted, lost, epoch.
+    as concealed too). `reason`: end, stopped, pre_empted, lost, epoch, shutdown.
     """
 
     played: int
@@ -197,7 +198,7 @@ class Receipt:
             value[4] = self.reason
         if self.state == ReceiptState.STARTED:
             value |= {5: self.presented_ns, 6: self.index, 7: self.error_ns}
-        if self.result is not None:
+        if self.state == ReceiptState.FINISHED and self.result is not None:
             value[8] = self.result.to_value()
         return value
 
@@ -205,7 +206,7 @@ class Receipt:
     def from_fields(cls, f: Fields) -> Receipt:
         """The receipt in a map; WireError when there is none."""
         state = ReceiptState(f.uint(2, least=1, most=max(ReceiptState)))
-        started = state == ReceiptState.STARTED
+        started, finished = state == ReceiptState.STARTED, state == ReceiptState.FINISHED
         made = cls(
             order_id=f.octets(1, size=ID_BYTES),
             state=state,
@@ -214,7 +215,7 @@ class Receipt:
             presented_ns=f.uint(5, least=-_TIME, most=_TIME) if started else 0,
             index=f.uint(6, most=(1 << 48) - 1) if started else 0,
             error_ns=f.uint(7, most=_TIME) if started else 0,
-            result=Result.from_fields(f.map(8)) if f.has(8) else None,
+            result=Result.from_fields(f.map(8)) if finished and f.has(8) else None,
         )
         f.done()
         return made
@@ -251,7 +252,7 @@ class ReceiptsAck:
         pairs = []
         for value in f.array(1, most=MAX_RECEIPTS):
             p = Fields(value, "receipts ack")
-            pairs.append((p.octets(1, size=ID_BYTES), p.uint(2, most=255)))
+            pairs.append((p.octets(1, size=ID_BYTES), p.uint(2, least=1, most=max(ReceiptState))))
             p.done()
         return cls(tuple(pairs))
 
@@ -364,8 +365,11 @@ _READERS: dict[int, Callable[[Fields], Message]] = {
 
 
 def encode(message: Message) -> bytes:
-    """The bytes of one WebSocket message."""
-    return canonical.encode({0: message.TYPE, **message._value()})
+    """The bytes of one WebSocket message; ValueError when they are more than MAX_MESSAGE_BYTES."""
+    data = canonical.encode({0: message.TYPE, **message._value()})
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a link message of {len(data)} bytes")
+    return data
 
 
 def decode(data: bytes) -> Message:
@@ -381,7 +385,7 @@ def decode(data: bytes) -> Message:
 
 
 def _byte_strings(f: Fields, key: int) -> tuple[bytes, ...]:
-    values = f.array(key, most=4)
+    values = f.array(key, most=MAX_CHAIN)
     if not all(isinstance(value, bytes) for value in values):
         raise WireError("link message: a chain holds something else than byte strings")
     return tuple(value for value in values if isinstance(value, bytes))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from loa.codecs import canonical, signed
+from loa.codecs.authority import MAX_CHAIN
 from loa.codecs.canonical import Fields, Value
 from loa.codecs.signed import Envelope, Kind, SigningKey
 from loa.errors import WireError
@@ -162,7 +163,7 @@ class Order:
     @classmethod
     def decode(cls, body: bytes) -> Order:
         """The order in `body`; WireError when there is none."""
-        f = Fields(canonical.decode(body, max_bytes=MAX_BUNDLE_BYTES), "order")
+        f = Fields(canonical.decode(body, max_bytes=signed.MAX_BODY_BYTES), "order")
         kind = f.uint(6, least=1, most=255)
         action: Tune | Stop
         if kind == Action.TUNE:
@@ -207,7 +208,9 @@ class Bundle:
     chain: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
-        """count 1 | (length 2 | certificate envelope)* | order envelope."""
+        """count 1 | (length 2 | certificate envelope)* | order envelope. ValueError for a chain too long."""
+        if len(self.chain) > MAX_CHAIN:
+            raise ValueError(f"a chain of {len(self.chain)} certificates")
         parts = [bytes((len(self.chain),))]
         for certificate in self.chain:
             parts += [len(certificate).to_bytes(2, "big"), certificate]
@@ -219,7 +222,7 @@ class Bundle:
         if not 1 <= len(data) <= MAX_BUNDLE_BYTES:
             raise WireError(f"an order bundle of {len(data)} bytes")
         count, at = data[0], 1
-        if count > 4:
+        if count > MAX_CHAIN:
             raise WireError("an order bundle with too many certificates")
         chain = []
         for _ in range(count):

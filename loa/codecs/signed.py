@@ -102,8 +102,8 @@ def _signed_bytes(kind: Kind, signer: bytes, body: bytes) -> bytes:
 
 
 def seal(kind: Kind, key: SigningKey, body: bytes) -> bytes:
-    """The envelope of `body`, signed by `key`; ValueError for a body over MAX_BODY_BYTES."""
-    if len(body) > MAX_BODY_BYTES:
+    """The envelope of `body`, signed by `key`; ValueError for an empty body or one over MAX_BODY_BYTES."""
+    if not 1 <= len(body) <= MAX_BODY_BYTES:
         raise ValueError(f"a body of {len(body)} bytes")
     signature = key.sign(_signed_bytes(kind, key.key_id, body))
     return Envelope(kind, key.key_id, signature, body).encode()
