@@ -8,10 +8,11 @@ from enum import IntEnum
 
 from loa.codecs import canonical, signed
 from loa.codecs.authority import MAX_CHAIN
+from loa.codecs.authority import Right
 from loa.codecs.canonical import Fields, Value
 from loa.codecs.signed import Envelope, Kind, SigningKey
 from loa.errors import WireError
-from loa.model import ID_BYTES
+from loa.model import EMERGENCY_PRIORITY, ID_BYTES
 
 MAX_TARGETS = 900
 MAX_DATAGRAM_BYTES = 1200
@@ -117,19 +118,24 @@ class Tune:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop a broadcast, all generations of it: at once, fading over `fade_ms`."""
+    """Stop a broadcast, all generations of it: at once, fading over `fade_ms`.
+
+    `priority`: the broadcast's own. It says which right the signer needs, so that a key without EMERGENCY cannot
+    silence an emergency.
+    """
 
     broadcast_id: bytes
     fade_ms: int
+    priority: int = 0
 
     def to_value(self) -> Value:
         """The action body."""
-        return {1: self.broadcast_id, 2: self.fade_ms}
+        return {1: self.broadcast_id, 2: self.fade_ms, 3: self.priority}
 
     @classmethod
     def from_fields(cls, f: Fields) -> Stop:
         """The stop that the action body says; WireError when it says none."""
-        made = cls(f.octets(1, size=ID_BYTES), f.uint(2, most=10_000))
+        made = cls(f.octets(1, size=ID_BYTES), f.uint(2, most=10_000), f.uint(3, most=255))
         f.done()
         return made
 
@@ -184,6 +190,11 @@ class Order:
         if not made.areas and not made.endpoints:
             raise WireError("order: no target")
         return made
+
+    @property
+    def right(self) -> Right:
+        """What its signer must hold."""
+        return Right.ORDER | Right.EMERGENCY if self.action.priority >= EMERGENCY_PRIORITY else Right.ORDER
 
     def targets(self, endpoint_id: bytes, place: Sequence[bytes]) -> bool:
         """Whether an endpoint with this id, in these areas, is meant."""

@@ -15,7 +15,9 @@ from loa.codecs import channel_wire, link_wire
 from loa.codecs.link_wire import Receipt, ReceiptsAck, ReceiptsMessage, Status
 from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
+from loa.edge.speaker import identity
 from loa.edge.speaker.engine import SpeakerEngine
+from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import LinkSession, Welcomed
 from loa.errors import StoreError
 from loa.model import ReceiptState
@@ -49,12 +51,7 @@ class Street:
         self.loss = loss
         self.by = Authorities()
         self.folder = folder
-        self.engine = SpeakerEngine(
-            self.by.enrolled(folder),
-            software="test",
-            rng=random.Random(seed),
-            make_receiver=lambda of: BroadcastReceiver(of, ToneDecoder),
-        )
+        self.engine = self._engine(self.by.enrolled(folder))
         self.on_the_way: list[tuple[int, int, bytes, bool]] = []  # (base ns, order, datagram, to the speaker)
         self.sent = 0
         self.receipts: list[Receipt] = []
@@ -63,6 +60,18 @@ class Street:
         self.rendered_ns: int | None = None
         self.sounds: dict[int, Sound] = {}
         self.asked: set[int] = set()
+
+    def _engine(self, of: Identity) -> SpeakerEngine:
+        return SpeakerEngine(
+            of, software="test", rng=self.rng, make_receiver=lambda tune: BroadcastReceiver(tune, ToneDecoder)
+        )
+
+    def restart(self) -> None:
+        """The power fails and comes back: only what is on disk is left."""
+        kept = identity.load(self.folder / "state")
+        assert kept is not None
+        self.engine = self._engine(kept)
+        self.on_the_way.clear()
 
     @property
     def local_ns(self) -> int:
@@ -161,6 +170,9 @@ class Street:
         return [each.state for each in self.receipts]
 
 
+CHAIN = (ReceiptState.RECEIVED, ReceiptState.ACCEPTED, ReceiptState.STARTED, ReceiptState.FINISHED)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_signed_broadcast_over_a_lossy_path_is_heard_whole_in_time_and_told_truly(
     tmp_path: Path, seed: int
@@ -174,13 +186,73 @@ def test_a_signed_broadcast_over_a_lossy_path_is_heard_whole_in_time_and_told_tr
     street.run(200)
     street.loss = 0.05
     street.run(9000)
-    assert street.states() == [ReceiptState.ACCEPTED, ReceiptState.STARTED, ReceiptState.FINISHED], f"seed {seed}"
-    result = street.receipts[2].result
+    assert street.states() == list(CHAIN), f"seed {seed}"
+    result = street.receipts[3].result
     assert result is not None
     assert (result.played, result.concealed, result.unsigned, result.reason) == (100, 0, 0, "end")
     assert result.repaired > 0
-    assert abs(street.receipts[1].presented_ns - START_NS - 500 * MS) < 2 * MS
+    assert abs(street.receipts[2].presented_ns - START_NS - 500 * MS) < 2 * MS
     assert street.statuses[-1].clock_error_ns < 20 * MS
+
+
+def test_nothing_is_asked_for_that_is_only_on_its_way(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    street.say(street.link.secret())
+    street.run(9000)
+    street.air(tune(block_key=BLOCK_KEY.public_key))
+    street.run(5000)
+    assert street.states() == list(CHAIN)
+    assert street.asked == set()
+
+
+def test_a_speaker_that_lost_its_power_takes_its_broadcast_up_again(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    street.say(street.link.secret())
+    street.run(9000)
+    order = street.by.order(tune())
+    street.sounds[tune().ssrc] = Sound(tune(), BLOCK_KEY)
+    street.send(channel_wire.encode_order(order))
+    street.run(1000)
+    street.restart()
+    street.connect()
+    street.say(street.link.secret())
+    street.say(link_wire.encode(link_wire.OrderMessage(order)))
+    street.say(link_wire.encode(link_wire.OrderMessage(order)))
+    assert len(street.engine.playout) == 1
+    street.run(3000)
+    assert street.engine.gate.accepted == 0, "it is no new order"
+    finished = street.receipts[-1]
+    assert finished.result is not None
+    assert (finished.state, finished.result.reason) == (ReceiptState.FINISHED, "end")
+    assert 0 < finished.result.played < 100
+    street.say(link_wire.encode(link_wire.OrderMessage(order)))
+    assert not street.engine.busy, "what is over is not played again"
+
+
+def test_a_broadcast_that_was_stopped_is_not_taken_up_after_a_restart(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    order = street.by.order(tune())
+    street.say(link_wire.encode(link_wire.OrderMessage(order)))
+    street.say(link_wire.encode(link_wire.OrderMessage(street.by.order(Stop(BROADCAST, 0), seq=2))))
+    street.restart()
+    street.connect()
+    street.say(link_wire.encode(link_wire.OrderMessage(order)))
+    assert not street.engine.busy
+
+
+def test_an_emergency_is_not_stopped_by_an_order_that_calls_it_less(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    for action in (tune(priority=240), Stop(BROADCAST, 0, 100)):
+        street.say(link_wire.encode(link_wire.OrderMessage(street.by.order(action))))
+    assert street.engine.busy
+    street.run(20)
+    assert (street.receipts[-1].state, street.receipts[-1].reason) == (ReceiptState.REFUSED, "not_entitled")
+    street.say(link_wire.encode(link_wire.OrderMessage(street.by.order(Stop(BROADCAST, 0, 240)))))
+    assert not street.engine.busy
 
 
 def test_an_order_that_cannot_be_written_down_plays_nothing(
@@ -213,7 +285,7 @@ def test_the_same_order_by_two_ways_and_again_is_obeyed_once(tmp_path: Path) -> 
     street.say(link_wire.encode(link_wire.OrderMessage(order)))
     street.run(100)
     assert len(street.engine.playout) == 1
-    assert set(street.states()) == {ReceiptState.ACCEPTED}
+    assert set(street.states()) == {ReceiptState.RECEIVED, ReceiptState.ACCEPTED}
     assert len({each.order_id for each in street.receipts}) == 1
 
 
@@ -276,7 +348,7 @@ def test_receipts_that_were_not_acknowledged_come_again_on_the_next_link(tmp_pat
     street.session.take_outgoing()  # lost with the connection
     street.connect()
     street.run(20)
-    assert street.states() == [ReceiptState.ACCEPTED]
+    assert street.states() == [ReceiptState.RECEIVED, ReceiptState.ACCEPTED]
 
 
 def test_shutdown_is_told_truly_and_outlives_the_process(tmp_path: Path) -> None:

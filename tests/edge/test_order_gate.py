@@ -67,7 +67,7 @@ def test_an_order_for_an_area_of_the_place_is_accepted_once_and_answered_again()
     first = g.judge(order)
     assert isinstance(first, Accepted)
     assert first.order_id == order_wire.order_id(g.by.order_key.key_id, 1)
-    assert g.judge(order) == Repeated(first.order_id)
+    assert g.judge(order) == Repeated(first.order_id, resume=tune())
     g.restart()
     assert g.judge(order, utc_ms=None) == Repeated(first.order_id)
 
@@ -230,6 +230,18 @@ def test_a_tune_older_than_the_stop_of_its_broadcast_is_superseded() -> None:
     assert first.superseded
     assert isinstance(second, Accepted)
     assert not second.superseded
+
+
+def test_a_stop_without_the_emergency_right_does_not_supersede_an_emergency() -> None:
+    g = Gate()
+    g.judge(g.by.order(Stop(BROADCAST, 0, 100), seq=1))
+    emergency = g.judge(g.by.order(tune(priority=240), seq=2))
+    assert isinstance(emergency, Accepted)
+    assert not emergency.superseded
+    plain = key("plain")
+    chain = (g.by.certificate(plain, COMMUNE, rights=Right.ORDER),)
+    stop = g.by.order(Stop(BROADCAST, 0, 240), seq=3, signer=plain, chain=chain)
+    assert g.reason(stop) == "not_entitled"
 
 
 def test_a_damaged_window_is_an_error_and_not_an_empty_window() -> None:

@@ -147,6 +147,7 @@ async def test_a_tone_is_heard_on_a_skewed_clock_and_written_down_where_it_belon
         await running
 
     assert [each.state for each in origin.receipts] == [
+        ReceiptState.RECEIVED,
         ReceiptState.ACCEPTED,
         ReceiptState.STARTED,
         ReceiptState.FINISHED,
@@ -154,7 +155,7 @@ async def test_a_tone_is_heard_on_a_skewed_clock_and_written_down_where_it_belon
     result = origin.receipts[-1].result
     assert result is not None
     assert (result.played, result.concealed, result.reason) == (40, 0, "end")
-    assert abs(origin.receipts[1].presented_ns - start_ns - 300 * MS) < 5 * MS
+    assert abs(origin.receipts[2].presented_ns - start_ns - 300 * MS) < 5 * MS
     assert origin.byes == ["shutdown"]
 
     path = tmp_path / "heard" / f"{id_text(BROADCAST)}.wav"

@@ -296,7 +296,7 @@ class Director:
             return await self._broadcasts.get(broadcast_id)
         now_ms = self._now_ms()
         order = await self._book.issue(
-            Stop(broadcast_id, STOP_FADE_MS),
+            Stop(broadcast_id, STOP_FADE_MS, running.broadcast.priority),
             running.broadcast.areas,
             running.broadcast.endpoints,
             now_ms,

@@ -146,11 +146,16 @@ class Receipts:
 
 
 def merged(row: ReceiptRow | None, endpoint_id: bytes, receipt: Receipt, now_ms: int) -> ReceiptRow:
-    """`row` with what `receipt` adds. What was said first of a state stays; the state never goes down."""
+    """`row` with what `receipt` adds. What was said first of a state stays, and the state never goes down.
+
+    Two exceptions tell the truth: accepted overrides refused, since anybody can make an endpoint refuse false bytes
+    under an order's name; and a speaker that was switched off in the middle may take the broadcast up again, so a
+    result overrides one that says shutdown.
+    """
     if row is None:
         row = ReceiptRow(receipt.order_id, endpoint_id, receipt.state)
     at_ms = receipt.at_ms or now_ms
-    if receipt.state > row.state:
+    if _height(receipt.state) > _height(row.state):
         row = replace(row, state=receipt.state)
     if receipt.state == ReceiptState.RECEIVED and row.received_ms is None:
         return replace(row, received_ms=at_ms)
@@ -166,11 +171,15 @@ def merged(row: ReceiptRow | None, endpoint_id: bytes, receipt: Receipt, now_ms:
             index=receipt.index,
             error_ns=receipt.error_ns,
         )
-    if receipt.state == ReceiptState.FINISHED and row.finished_ms is None:
+    if receipt.state == ReceiptState.FINISHED and (row.finished_ms is None or row.result_reason == "shutdown"):
         row = replace(row, finished_ms=at_ms)
         if receipt.result is not None:
             row = _with_result(row, receipt)
     return row
+
+
+def _height(state: ReceiptState) -> float:
+    return 1.5 if state == ReceiptState.REFUSED else state
 
 
 def _with_result(row: ReceiptRow, receipt: Receipt) -> ReceiptRow:

@@ -113,7 +113,8 @@ class BroadcastReceiver:
         self._make_decoder = make_decoder
         self._decoder: Decoder | None = None
         self._budget = NackBudget()
-        self._transit_ns = 0
+        self._transit_ns: int | None = None
+        self._blocks_lead = False
 
     @property
     def keyed(self) -> bool:
@@ -167,7 +168,9 @@ class BroadcastReceiver:
 
     def nacks(self, origin_ns: int, now_ns: int, round_trip_ns: int) -> list[Nack]:
         """What to ask for now."""
-        due = self.grid.index_at(origin_ns - min(self._transit_ns, MAX_TRANSIT_NS))
+        # Until a packet has told how long the way is, half of the round trip and as much again for its jitter.
+        transit_ns = min(round_trip_ns, MAX_TRANSIT_NS) if self._transit_ns is None else self._transit_ns
+        due = self.grid.index_at(origin_ns - transit_ns)
         self._frames.expect(due + 1, now_ns)
         if self._blocks is not None:
             self._blocks.expect(self._blocks_due(due), now_ns)
@@ -290,8 +293,11 @@ class BroadcastReceiver:
             counters.forged += 1
             return
         self.last_heard_ns = now_ns
-        if blocks.put(number, None) is Put.BEYOND:
+        put = blocks.put(number, None)
+        if put is Put.BEYOND:
             counters.outside += 1
+        elif put is Put.NEW:
+            self._blocks_lead = self._frames.newest < block.first_index + len(block.hashes) - 1
         for index in range(block.first_index, block.first_index + len(block.hashes)):
             self._verify(check, index, now_ns)
 
@@ -335,10 +341,13 @@ class BroadcastReceiver:
             self._blocks.pass_to(self._check.block_of(index))
 
     def _blocks_due(self, due: int) -> int:
-        """How many blocks should have come when frame `due` has: those whose last frame has gone."""
+        """How many blocks should have come when frame `due` has: those whose last frame has gone, and where
+        blocks come before their frames, those whose first has."""
         end = self._frames.end
         if end is not None and due >= end - 1:
             return self._block_end() or 0
+        if self._blocks_lead and due >= self.tune.index0:
+            return (due - self.tune.index0) // self.tune.block_frames + 1
         return max(0, due - self.tune.index0 + 1) // self.tune.block_frames
 
     def _block_end(self) -> int | None:
@@ -348,7 +357,8 @@ class BroadcastReceiver:
     def _measure_transit(self, transit_ns: int) -> None:
         """Follow the longest way that packets take: up at once, down slowly."""
         transit_ns = max(0, min(MAX_TRANSIT_NS, self.tune.play_delay_ms * NS_PER_MS // 4, transit_ns))
-        self._transit_ns = max(transit_ns, self._transit_ns - (self._transit_ns - transit_ns) // 32)
+        before_ns = transit_ns if self._transit_ns is None else self._transit_ns
+        self._transit_ns = max(transit_ns, before_ns - (before_ns - transit_ns) // 32)
 
     @staticmethod
     def _clamped(index: int) -> int:

@@ -14,7 +14,7 @@ import structlog
 
 from loa.codecs import channel_wire, key_schedule, rtp
 from loa.codecs.link_wire import Receipt, Status
-from loa.codecs.order_wire import Order, Stop, Tune
+from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
 from loa.edge.speaker.channel import Address, Channel
 from loa.edge.speaker.identity import Identity
@@ -35,9 +35,10 @@ from loa.edge.speaker.output import Block
 from loa.edge.speaker.playout import MAX_TUNES, Finished, Playout, Started, is_late
 from loa.edge.speaker.receipts_outbox import ReceiptsOutbox
 from loa.edge.speaker.trusted_time import TrustedTime
-from loa.errors import LinkError, StoreError
-from loa.model import ReceiptState, id_text
+from loa.errors import LinkError, Refused, StoreError
+from loa.model import EMERGENCY_PRIORITY, ReceiptState, id_text
 from loa.timing.filter import ClockEstimate, ClockFilter
+from loa.timing.line import FrameGrid
 
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
@@ -47,6 +48,7 @@ STATUS_PLAYING_NS = NS_PER_S
 UNKNOWN_ERROR_NS = (1 << 63) - 1
 MAX_DRIFT_PPB = 1_000_000
 MAX_SECRETS = 8
+MAX_OBEYED = 1024
 ORDERS_FILE = "orders"
 RECEIPTS_FILE = "receipts"
 
@@ -90,6 +92,7 @@ class SpeakerEngine:
         self._software = software
         self._make_receiver = make_receiver
         self._secrets: dict[int, bytes] = {}
+        self._obeyed: dict[bytes, None] = {}  # by this run; a set that keeps its order
         self._clock_known = False
         self._status_due_ns = 0
 
@@ -170,7 +173,9 @@ class SpeakerEngine:
                 return
             with self._lock:
                 channel.receive(data, address, now_ns)
-                self._clock_known = self._clock_known or self.clock.converged
+                if not self._clock_known and self.clock.converged:
+                    self._clock_known = True
+                    self._status_due_ns = now_ns
             return
         origin_ns = self._coarse_origin_ns(now_ns)
         if len(data) < rtp.HEADER_BYTES or origin_ns is None:
@@ -249,42 +254,57 @@ class SpeakerEngine:
             return
         match verdict:
             case Accepted():
+                self._put(verdict.order_id, ReceiptState.RECEIVED, now_ns, more=True)
                 self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
-                self._obey(verdict, verdict.order, now_ns)
+                self._obey(verdict.order_id, verdict.order.action, verdict.superseded, now_ns)
             case Repeated():
                 if not self.outbox.again(verdict.order_id):
                     self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
+                if verdict.resume is not None and self._resumable(verdict.order_id, verdict.resume, now_ns):
+                    self._obey(verdict.order_id, verdict.resume, False, now_ns)
             case Refusal():
                 _log.warning("order refused", reason=verdict.reason, detail=verdict.detail)
                 if verdict.order_id is not None:
                     self._put(verdict.order_id, ReceiptState.REFUSED, now_ns, reason=verdict.reason)
 
-    def _obey(self, accepted: Accepted, order: Order, now_ns: int) -> None:
-        action = order.action
+    def _resumable(self, order_id: bytes, tune: Tune, now_ns: int) -> bool:
+        """Whether a TUNE was obeyed by an earlier run of this speaker only, and its broadcast is not over."""
+        if order_id in self._obeyed or not self._playable(tune):
+            return False
+        origin_ns = self._coarse_origin_ns(now_ns)
+        if origin_ns is None or tune.end_index is None:
+            return origin_ns is not None
+        grid = FrameGrid(tune.start_ns, tune.index0, tune.timestamp0, tune.frame_samples)
+        return origin_ns < grid.due_ns(tune.end_index) + tune.play_delay_ms * NS_PER_MS
+
+    def _obey(self, order_id: bytes, action: Tune | Stop, superseded: bool, now_ns: int) -> None:
+        self._obeyed[order_id] = None
+        while len(self._obeyed) > MAX_OBEYED:
+            del self._obeyed[next(iter(self._obeyed))]
         shown = id_text(action.broadcast_id)
-        if accepted.superseded:
+        if superseded:
             _log.info("order superseded by a stop", broadcast=shown)
-            self._put(accepted.order_id, ReceiptState.FINISHED, now_ns)
+            self._put(order_id, ReceiptState.FINISHED, now_ns)
             return
         origin_ns = self._coarse_origin_ns(now_ns) or 0
         with self._lock:
             if isinstance(action, Stop):
-                self.playout.stop(accepted.order_id, action.broadcast_id, action.fade_ms)
+                self.playout.stop(order_id, action.broadcast_id, action.fade_ms)
             else:
                 late = is_late(action, origin_ns)
-                receiver = self.playout.tune(
-                    accepted.order_id, action, now_ns=now_ns, late=late, make=self._make_receiver
-                )
+                receiver = self.playout.tune(order_id, action, now_ns=now_ns, late=late, make=self._make_receiver)
                 if receiver is not None:
                     if late:
                         # What should have been heard by now is neither waited nor asked for.
                         heard = receiver.grid.index_at(origin_ns - action.play_delay_ms * NS_PER_MS)
                         receiver.skip_to(heard, counted=False)
                     self._key(receiver)
-        _log.info("stop" if isinstance(action, Stop) else "tune", broadcast=shown, order=accepted.order_id.hex())
+        _log.info("stop" if isinstance(action, Stop) else "tune", broadcast=shown, order=order_id.hex())
 
     def _playable(self, action: Tune | Stop) -> bool:
         if isinstance(action, Stop):
+            if action.priority < EMERGENCY_PRIORITY and self.playout.emergency(action.broadcast_id):
+                raise Refused("not_entitled", "it calls an emergency something less")
             return True
         return action.epoch == self.trusted.epoch and len(self.playout) < MAX_TUNES
 
@@ -345,10 +365,12 @@ class SpeakerEngine:
             orders=[order_id.hex() for order_id in event.order_ids],
         )
 
-    def _put(self, order_id: bytes, state: ReceiptState, now_ns: int, **fields: object) -> None:
+    def _put(
+        self, order_id: bytes, state: ReceiptState, now_ns: int, *, more: bool = False, **fields: object
+    ) -> None:
         at_ms = self.trusted.utc_ms(now_ns) or 0
         receipt = Receipt(order_id, state, at_ms, **fields)  # type: ignore[arg-type]
-        self._stored(lambda: self.outbox.put(receipt))
+        self._stored(lambda: self.outbox.put(receipt, more=more))
 
     def _stored(self, write: Callable[[], object]) -> None:
         try:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loa.codecs import canonical
-from loa.codecs.authority import Authority, Right
+from loa.codecs.authority import Authority
 from loa.codecs.canonical import Fields
 from loa.codecs.order_wire import MAX_BUNDLE_BYTES, Action, Bundle, Order, Stop, Tune, order_id
 from loa.edge.speaker.order_window import OrderWindow
 from loa.errors import Refused, WireError
-from loa.model import EMERGENCY_PRIORITY
 
 MAX_AHEAD_MS = 60_000
 REFUSALS_A_SECOND = 10
@@ -33,9 +32,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """An order accepted before: its receipt is to be sent again, nothing else."""
+    """An order accepted before: its receipt is to be sent again.
+
+    `resume`: the TUNE it is, unless it has expired or was stopped. An endpoint that has not obeyed it since its
+    own start takes it up again: it was switched off in the middle of the broadcast.
+    """
 
     order_id: bytes
+    resume: Tune | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class OrderGate:
             if known is not None:
                 if known != digest:
                     raise Refused("replayed", "other bytes under the same order id")
-                return Repeated(order_id(bundle.envelope.signer, order.seq))
+                return self._repeated(order_id(bundle.envelope.signer, order.seq), order, utc_ms)
             self._check(bundle, order, utc_ms, place, playable)
             assert utc_ms is not None
             return self._accept(bundle, order, digest, utc_ms)
@@ -110,9 +114,7 @@ class OrderGate:
     ) -> None:
         if utc_ms is None:
             raise Refused("no_trusted_time")
-        emergency = isinstance(order.action, Tune) and order.action.priority >= EMERGENCY_PRIORITY
-        right = Right.ORDER | Right.EMERGENCY if emergency else Right.ORDER
-        self._authority.entitled(bundle.envelope, right, utc_s=utc_ms // 1000, place=place, chain=bundle.chain)
+        self._authority.entitled(bundle.envelope, order.right, utc_s=utc_ms // 1000, place=place, chain=bundle.chain)
         if utc_ms > order.expires_ms:
             raise Refused("expired", f"{utc_ms - order.expires_ms} ms ago")
         if order.issued_ms - utc_ms > MAX_AHEAD_MS:
@@ -123,15 +125,22 @@ class OrderGate:
         if not playable(order.action):
             raise Refused("unsupported", "it cannot be played here")
 
+    def _repeated(self, named: bytes, order: Order, utc_ms: int | None) -> Repeated:
+        action = order.action
+        over = utc_ms is None or utc_ms > order.expires_ms
+        if isinstance(action, Stop) or over or self._window.stopped(action, order.issued_ms):
+            return Repeated(named)
+        return Repeated(named, action)
+
     def _accept(self, bundle: Bundle, order: Order, digest: bytes, utc_ms: int) -> Accepted:
         # The window on disk is always as new as the one in memory: what cannot be written down has not happened.
         changed = self._window.copy()
         changed.add(bundle.envelope.signer, order.seq, digest, order.expires_ms, utc_ms)
         superseded = False
         if isinstance(order.action, Stop):
-            changed.stop(order.action.broadcast_id, order.issued_ms)
+            changed.stop(order.action, order.issued_ms)
         else:
-            superseded = changed.stopped(order.action.broadcast_id, order.issued_ms)
+            superseded = changed.stopped(order.action, order.issued_ms)
         self._save(changed.encode())
         self._window = changed
         self.accepted += 1

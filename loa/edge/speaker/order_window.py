@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from loa.codecs import canonical
 from loa.codecs.canonical import Fields, Value
+from loa.codecs.order_wire import Stop, Tune
 from loa.codecs.signed import KEY_ID_BYTES
 from loa.errors import ConfigError, Refused, WireError
-from loa.model import ID_BYTES
+from loa.model import EMERGENCY_PRIORITY, ID_BYTES
 
 MAX_IDS = 1024
 MAX_SIGNERS = 64
@@ -32,7 +33,7 @@ class OrderWindow:
 
     def __init__(self) -> None:
         self._signers: dict[bytes, _Signer] = {}
-        self._stops: dict[bytes, int] = {}  # broadcast id -> issue time of its STOP, ms
+        self._stops: dict[bytes, tuple[int, bool]] = {}  # broadcast id -> issue time of its STOP, ms; emergency
 
     def copy(self) -> OrderWindow:
         """An independent copy."""
@@ -73,16 +74,18 @@ class OrderWindow:
             del held.ids[each]
             held.floor = max(held.floor, each)
 
-    def stop(self, broadcast_id: bytes, issued_ms: int) -> None:
+    def stop(self, stop: Stop, issued_ms: int) -> None:
         """A broadcast was stopped by an order issued then."""
-        issued_ms = max(issued_ms, self._stops.pop(broadcast_id, 0))
-        self._stops[broadcast_id] = issued_ms
+        before_ms, emergency = self._stops.pop(stop.broadcast_id, (0, False))
+        emergency = emergency or stop.priority >= EMERGENCY_PRIORITY
+        self._stops[stop.broadcast_id] = (max(issued_ms, before_ms), emergency)
         while len(self._stops) > MAX_STOPS:
             del self._stops[next(iter(self._stops))]
 
-    def stopped(self, broadcast_id: bytes, issued_ms: int) -> bool:
-        """Whether a TUNE issued then is older than the broadcast's STOP."""
-        return issued_ms <= self._stops.get(broadcast_id, -1)
+    def stopped(self, tune: Tune, issued_ms: int) -> bool:
+        """Whether a TUNE issued then is older than the broadcast's STOP, which had the right to stop it."""
+        stop_ms, emergency = self._stops.get(tune.broadcast_id, (-1, False))
+        return issued_ms <= stop_ms and (emergency or tune.priority < EMERGENCY_PRIORITY)
 
     def _idle(self, utc_ms: int) -> bytes | None:
         for signer, held in self._signers.items():
@@ -96,7 +99,7 @@ class OrderWindow:
         for signer, held in self._signers.items():
             ids: list[Value] = [[seq, digest, expires] for seq, (digest, expires) in held.ids.items()]
             signers.append({0: signer, 1: held.floor, 2: ids})
-        stops: list[Value] = [[broadcast_id, issued_ms] for broadcast_id, issued_ms in self._stops.items()]
+        stops: list[Value] = [[name, issued_ms, int(emergency)] for name, (issued_ms, emergency) in self._stops.items()]
         return canonical.encode({0: 1, 1: signers, 2: stops})
 
     @classmethod
@@ -123,8 +126,8 @@ class OrderWindow:
                         raise WireError("an entry of another form")
         for entry in f.array(2, most=MAX_STOPS):
             match entry:
-                case [bytes(broadcast_id), int(issued_ms)] if len(broadcast_id) == ID_BYTES:
-                    made._stops[broadcast_id] = issued_ms
+                case [bytes(broadcast_id), int(issued_ms), int(emergency)] if len(broadcast_id) == ID_BYTES:
+                    made._stops[broadcast_id] = (issued_ms, bool(emergency))
                 case _:
                     raise WireError("a stop of another form")
         f.done()

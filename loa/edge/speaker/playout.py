@@ -18,6 +18,7 @@ from loa.codecs.order_wire import Tune
 from loa.edge.speaker.broadcast_receiver import BroadcastReceiver, Counters
 from loa.edge.speaker.time_follower import LineSpan, TimeFollower
 from loa.edge.speaker.voice import Voice
+from loa.model import EMERGENCY_PRIORITY
 from loa.timing.filter import ClockEstimate
 
 NS_PER_MS = 1_000_000
@@ -167,6 +168,10 @@ class Playout:
             _Tuned(Voice(receiver, late=late), [order_id], now_ns, self._number, tune.priority, tune.volume)
         )
         return receiver
+
+    def emergency(self, broadcast_id: bytes) -> bool:
+        """Whether this broadcast is tuned, as an emergency."""
+        return any(each.key[0] == broadcast_id and each.priority >= EMERGENCY_PRIORITY for each in self._tuned)
 
     def stop(self, order_id: bytes, broadcast_id: bytes, fade_ms: int) -> None:
         """End a broadcast, whatever its generation, fading what is heard of it."""

@@ -35,8 +35,9 @@ class ReceiptsOutbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, receipt: Receipt) -> bool:
-        """Take a receipt; False when its order stands at this state or a higher one already.
+    def put(self, receipt: Receipt, *, more: bool = False) -> bool:
+        """Take a receipt; False when its order stands at this state or a higher one already. With `more` it is
+        written down together with the one that follows at once.
 
         No order that was accepted is refused later, and one that was refused may be accepted: a forger had used
         its name. StoreError when it cannot be written down; it waits in memory all the same.
@@ -50,7 +51,7 @@ class ReceiptsOutbox:
         self._hold(receipt)
         while len(self._waiting) > MAX_RECEIPTS:
             self._evict()
-        if receipt.state != ReceiptState.REFUSED:
+        if receipt.state != ReceiptState.REFUSED and not more:
             self._keep()
         return True
 
