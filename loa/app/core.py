@@ -43,12 +43,16 @@ from loa.config import CoreConfig
 from loa.control_api.application import make_application
 from loa.control_api.bearer import BearerTokens
 from loa.control_api.services import Services
+from loa.errors import ConfigError
 from loa.monitoring.metrics import make_exporter
 from loa.timing.clock import Clock, SystemClock
 
 MEDIA_RESTART_S = 0.5
 COUNTERS_PERIOD_S = 5.0
 SHUTDOWN_S = 2.0
+UTC_WATCH_S = 10.0
+UTC_STEP_NS = 200_000_000
+KEYS_WATCH_S = 3600.0
 
 log = structlog.get_logger("loa.core")
 
@@ -116,8 +120,8 @@ class Core:
         )
         if left := await self._director.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
-        media = asyncio.create_task(self._keep_media(), name="media")
-        stack.push_async_callback(_cancel, media)
+        for work in (self._keep_media(), self._keep_time(keyring), self._keep_keys(keyring)):
+            stack.push_async_callback(_cancel, asyncio.create_task(work))
         services = Services(
             config=config,
             clock=clock,
@@ -181,6 +185,32 @@ class Core:
         while True:
             media.send(AskCounters())
             await asyncio.sleep(COUNTERS_PERIOD_S)
+
+    async def _keep_time(self, keyring: KeyRing) -> None:
+        """Tell every endpoint when UTC has stepped: they carry it on by their own monotonic clocks."""
+        await self._media_ready.wait()
+        told_ns = self._utc_less_monotonic_ns()
+        while True:
+            await asyncio.sleep(UTC_WATCH_S)
+            now_ns = self._utc_less_monotonic_ns()
+            if abs(now_ns - told_ns) > UTC_STEP_NS and self._media_ready.is_set():
+                told_ns = now_ns
+                self._hub.tell_all(self._hub.beacon().seal(keyring.order_key))
+                log.warning("UTC has stepped; endpoints are told")
+
+    def _utc_less_monotonic_ns(self) -> int:
+        return self._clock.utc_ns() - self._clock.monotonic_ns()
+
+    async def _keep_keys(self, keyring: KeyRing) -> None:
+        """Renew the key list in time, while the root key is here; say so loudly when it is not."""
+        while True:
+            await asyncio.sleep(KEYS_WATCH_S)
+            try:
+                if keyring.refresh(self._clock.utc_ns() // 1_000_000_000):
+                    self._hub.tell_all(keyring.key_list_envelope)
+                    log.info("the key list is renewed", version=keyring.key_list.version)
+            except ConfigError as error:
+                log.error("the key list cannot be renewed", error=str(error))
 
     def _media_event(self, media: MediaPort, event: Event) -> None:
         match event:

@@ -1,0 +1,33 @@
+"""The command line: one file a command. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from loa.cli.demo import demo
+from loa.cli.enrol import enrol
+from loa.cli.impair import impair
+from loa.cli.serve import serve
+from loa.cli.speaker import speaker
+from loa.errors import LoaError
+
+app = typer.Typer(
+    name="loa",
+    help="Loa: tiếng nói của thành phố đến từng khu phố. · A city speaks to its people.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (serve, speaker, enrol, demo, impair):
+    app.command()(command)
+
+
+def main() -> None:
+    """The entry point: an error of ours is one line and exit code 1."""
+    try:
+        app()
+    except LoaError as error:
+        print(f"loa: {error}", file=sys.stderr)
+        sys.exit(1)

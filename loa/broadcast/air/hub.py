@@ -295,6 +295,12 @@ class Hub:
         for session in sessions:
             session.put(message)
 
+    def tell_all(self, statement: bytes) -> None:
+        """Send a signed statement (a new key list, a beacon) over every link."""
+        message = StatementMessage(statement)
+        for session in self.sessions():
+            session.put(message)
+
     def revoke(self, endpoint_id: bytes) -> None:
         """End an endpoint's link and channel at once, and give everybody else a new epoch secret."""
         if session := self._by_endpoint.get(endpoint_id):
