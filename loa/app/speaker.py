@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,21 +247,8 @@ class Speaker:
             _log.warning("report not written", path=str(path), error=error.strerror)
 
 
-def configure_logs() -> None:
-    """One line an event, to stderr."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
-
-
 def run(settings: Settings, *, fail: Callable[[LoaError], None]) -> None:
     """Run a speaker to its end; `fail` is told of an error that ends it."""
-    configure_logs()
     try:
         asyncio.run(_run(settings))
     except LoaError as error:

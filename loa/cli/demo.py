@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from loa.errors import LoaError
 
@@ -23,6 +22,8 @@ def demo(
     ] = None,
 ) -> None:
     """Trình diễn: tám loa cùng phát một bản tin. · The demo: eight speakers play one bulletin, in step."""
+    from rich.console import Console
+
     from loa.app.demo.run import run_demo
 
     console = Console(width=None if sys.stdout.isatty() else 150)
@@ -32,6 +33,6 @@ def demo(
             passed = asyncio.run(run_demo(folder or Path(temporary), console, once))
         except LoaError as error:
             console.print(f"[red]{error}[/]", highlight=False)
-        except KeyboardInterrupt:
-            passed = True
+        except asyncio.CancelledError:
+            console.print("dừng · interrupted")
     sys.exit(0 if passed else 1)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from loa.app.api_client import ApiClient
 from loa.errors import ConfigError
 
 
@@ -27,5 +26,7 @@ def enrol(
 
 
 async def _ask(core: str, token: str, area: str, name: str) -> str:
+    from loa.app.api_client import ApiClient
+
     async with ApiClient(core, token) as api:
         return await api.enrolment_code(area, name)

@@ -7,9 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from loa import config as settings
-from loa.cli.logs import log_to_stderr
-
 
 def serve(
     config: Annotated[Path | None, typer.Option(help="Settings, as TOML.")] = None,
@@ -23,7 +20,9 @@ def serve(
     """Chạy máy chủ phát thanh. · Run the core."""
     import uvloop
 
+    from loa import config as settings
     from loa.app.core import run_core
+    from loa.app.logs import log_to_stderr
 
     log_to_stderr(log_level)
     given: dict[str, Any] = {

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from loa.app.speaker import Settings, run
-from loa.edge.speaker.channel import Address
 from loa.errors import ConfigError, EnrolmentError, LinkError, LoaError
 
 EXIT_OTHER = 1
@@ -42,10 +40,14 @@ def speaker(
     Exit codes: 0 ended by SIGTERM, 1 other error, 2 a setting or the state folder, 3 enrolment, 4 no server.
     """
 
+    from loa.app.logs import log_to_stderr
+    from loa.app.speaker import Settings, run
+
     def fail(error: LoaError) -> None:
         typer.echo(f"loa speaker: {error}", err=True)
         raise typer.Exit(exit_code(error))
 
+    log_to_stderr("info")
     try:
         settings = Settings(
             core, state, code, output, None if media is None else _address(media), clock_skew, volume, report
@@ -66,7 +68,7 @@ def exit_code(error: LoaError) -> int:
     return EXIT_OTHER
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:

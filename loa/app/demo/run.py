@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import time
 from importlib import resources
 from pathlib import Path
@@ -40,17 +42,25 @@ FINISH_GRACE_S = 20.0
 
 
 async def run_demo(folder: Path, console: Console, once: bool) -> bool:
-    """Play the demo in `folder`; whether every speaker passed. Without `once` it stays up until interrupted."""
+    """Play the demo in `folder`; whether every speaker passed. Without `once` it stays up until it is interrupted.
+
+    SIGINT and SIGTERM end it with all the processes it started; before the check is done that is a CancelledError.
+    """
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with Stage(folder) as stage:
         passed = await _perform(stage, console)
         if not once:
+            token = folder / "core" / "admin.token"
             console.print(
-                f"\nVẫn đang chạy · still up: [bold]{stage.url}[/]  "
-                f"(token: {folder / 'core' / 'admin.token'}; dừng bằng Ctrl-C · Ctrl-C ends it)\n"
-                f'  curl -H "Authorization: Bearer $(cat {folder / "core" / "admin.token"})" '
-                f"{stage.url}/api/v1/endpoints"
+                f"\nVẫn đang chạy · still up: [bold]{stage.url}[/] (dừng bằng Ctrl-C · Ctrl-C ends it)\n"
+                f'  curl -H "Authorization: Bearer $(cat {token})" {stage.url}/api/v1/endpoints',
+                soft_wrap=True,
             )
-            await asyncio.Event().wait()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
         return passed
 
 
