@@ -61,5 +61,5 @@ async def test_what_was_acknowledged_survives_and_the_voice_comes_back(
     assert {row["result"] for row in receipts} == {"end"}
     ref = await reference(stage.api, again)
     for plan in PLANS:
-        check = judge(ref, plan, Recording.load(stage.wav_folder(plan.name), again["id"]))
+        check = judge(ref, plan, await Recording.load(stage.wav_folder(plan.name), again["id"]))
         assert check.passed, check.faults

@@ -54,7 +54,7 @@ async def test_twenty_skewed_speakers_play_every_frame_together(stage: Stage, sp
     assert max(presented) - min(presented) <= STARTED_WITHIN_NS
 
     ref = await reference(stage.api, broadcast)
-    recordings = [Recording.load(stage.wav_folder(plan.name), broadcast["id"]) for plan in PLANS]
+    recordings = [await Recording.load(stage.wav_folder(plan.name), broadcast["id"]) for plan in PLANS]
     checks = await asyncio.to_thread(
         lambda: [judge(ref, plan, recording) for plan, recording in zip(PLANS, recordings, strict=True)]
     )

@@ -85,6 +85,7 @@ def test_a_recording_spans_the_first_to_the_last_audible_block_and_its_sidecar_s
     last_ns = script.asked[-1]
     script.audible, script.summaries = (), (summary(1),)
     run(card, script, clock, 50)
+    card.finish()
 
     path = tmp_path / f"{id_text(BROADCAST)}.wav"
     sidecar = json.loads(path.with_suffix(".json").read_text())

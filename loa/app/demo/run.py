@@ -139,7 +139,7 @@ async def _follow(stage: Stage, broadcast: Json, console: Console) -> None:
 
 async def _check(stage: Stage, broadcast: Json) -> list[SpeakerCheck]:
     ref = await reference(stage.api, broadcast)
-    recordings = [Recording.load(stage.wav_folder(plan.name), broadcast["id"]) for plan in PLANS]
+    recordings = [await Recording.load(stage.wav_folder(plan.name), broadcast["id"]) for plan in PLANS]
     return await asyncio.to_thread(
         lambda: [judge(ref, plan, recording) for plan, recording in zip(PLANS, recordings, strict=True)]
     )

@@ -27,17 +27,11 @@ def live_table(
 ) -> Table:
     """Each speaker now: its clock, its sound, its receipt."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("loa · speaker", "left"),
-        ("xã · commune", "left"),
-        ("đường truyền · line", "left"),
-        ("lệch giờ · clock ±", "right"),
-        ("đã phát · played", "right"),
-        ("vá · repaired", "right"),
-        ("che · concealed", "right"),
-        ("biên nhận · receipt", "left"),
-    ):
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
+    for words in ("loa · speaker", "xã · commune", "đường truyền · line"):
+        table.add_column(words.replace(" · ", "\n"), no_wrap=True)
+    for words in ("lệch giờ · clock ±", "đã phát · played", "vá · repaired", "che · concealed"):
+        table.add_column(words.replace(" · ", "\n"), justify="right", no_wrap=True)
+    table.add_column("biên nhận\nreceipt")
     by_name = {row["name"]: row for row in endpoints}
     for plan in plans:
         row = by_name.get(plan.name)
@@ -61,9 +55,9 @@ def live_table(
 def check_table(checks: Sequence[SpeakerCheck]) -> Table:
     """What the checker found in each recording."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("bản ghi · recording", no_wrap=True)
+    table.add_column("bản ghi\nrecording", no_wrap=True)
     for title in ("khung · frames", "đúng · good", "hỏng · bad", "che · concealed", "lệch nhất · worst error"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title.replace(" · ", "\n"), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for check in checks:
         worst = "?" if check.max_error_ns is None else f"{check.max_error_ns / 1e6:.3f} ms"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import wave
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from loa.codecs.order_wire import Bundle, Order, Tune
 from loa.errors import LoaError
 
 Samples = NDArray[np.float32]
+WRITTEN_WITHIN_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,13 @@ class Recording:
     about: Json
 
     @classmethod
-    def load(cls, folder: Path, broadcast_id: str) -> Recording:
-        """The recording of a broadcast; LoaError when there is none."""
+    async def load(cls, folder: Path, broadcast_id: str) -> Recording:
+        """The recording of a broadcast; LoaError when there is none a moment after the speaker has finished."""
         path = folder / f"{broadcast_id}.wav"
+        for _ in range(WRITTEN_WITHIN_S * 10):
+            if path.with_suffix(".json").exists():
+                break
+            await asyncio.sleep(0.1)
         try:
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             with wave.open(str(path)) as opened:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import threading
 import wave
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from loa.timing.clock import Clock
 
 MAX_RECORDINGS = 8
 MAX_GAP_BLOCKS = 60 * 100
+MAX_WAITING_BLOCKS = 1000
 
 
 class _Recording:
@@ -68,8 +71,27 @@ class WavOutput(VirtualCard):
         self._folder = folder
         self._recordings: dict[BroadcastKey, _Recording] = {}
         self._named: dict[bytes, int] = {}
+        self._waiting: queue.Queue[tuple[Block, int] | None] = queue.Queue(MAX_WAITING_BLOCKS)
+        self._writer = threading.Thread(target=self._write_waiting, name="loa-recorder", daemon=True)
+        self._writer.start()
 
     def take(self, block: Block, local_ns: int) -> None:
+        """Have the block written, by another thread: a disk that is busy must not hold up the sound."""
+        if not block.audible and not block.summaries:
+            return
+        try:
+            self._waiting.put_nowait((block, local_ns))
+        except queue.Full:
+            self.underruns += 1
+
+    def _write_waiting(self) -> None:
+        try:
+            while (item := self._waiting.get()) is not None:
+                self._write(*item)
+        except OSError as error:
+            self.failure = error
+
+    def _write(self, block: Block, local_ns: int) -> None:
         """Add the block to the recordings of what plays in it, and write down what has ended."""
         for key in block.audible:
             recording = self._recordings.get(key) or self._begin(key, local_ns)
@@ -91,7 +113,10 @@ class WavOutput(VirtualCard):
         os.replace(temporary, path)
 
     def finish(self) -> None:
-        """Close what is still open; it has no sidecar, for nobody said how it ended."""
+        """Write what waits, and close what is still open; it has no sidecar, for nobody said how it ended."""
+        if self._writer.is_alive():
+            self._waiting.put(None)
+            self._writer.join()
         for recording in self._recordings.values():
             recording.close()
         self._recordings.clear()
