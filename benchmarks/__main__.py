@@ -1,0 +1,73 @@
+"""Runs the benchmarks, all or those that are named, prints a table and, where wanted, writes JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import Figure, fanout, orders, speaker, srtp
+
+ALL: dict[str, Callable[[], list[Figure]]] = {
+    "fanout": fanout.measure,
+    "srtp": srtp.measure,
+    "speaker": speaker.measure,
+    "orders": orders.measure,
+}
+BUSY_LOAD = 0.5
+
+
+def machine() -> dict[str, str | int | float]:
+    """What it runs on, and how busy that was before."""
+    cpu = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+        ]
+        cpu = models[0].partition(":")[2].strip() if models else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count() or 0,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load_1min": round(os.getloadavg()[0], 2),
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(ALL)}; all when none is named")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in ALL]
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(ALL)}")
+    about = machine()
+    print(
+        f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, Python {about['python']}, "
+        f"load {about['load_1min']}"
+    )
+    if float(about["load_1min"]) > BUSY_LOAD * int(about["cores"]):
+        print("the machine was busy: the figures are worse than it could do", file=sys.stderr)
+    result: dict[str, list[dict[str, object]]] = {}
+    for name in options.names or ALL:
+        began = time.monotonic()
+        figures = ALL[name]()
+        print(f"\n{name} ({time.monotonic() - began:.1f} s)")
+        for figure in figures:
+            print(f"  {figure.name:<44} {figure.value:>12,.2f} {figure.unit:<12} {figure.note}".rstrip())
+        result[name] = [figure._asdict() for figure in figures]
+    if options.json is not None:
+        text = json.dumps({"machine": about, "figures": result}, indent=2, ensure_ascii=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
