@@ -22,7 +22,7 @@ from loa.edge.speaker import enrol, identity
 from loa.edge.speaker.channel import Address
 from loa.edge.speaker.engine import SpeakerEngine
 from loa.edge.speaker.link_client import LinkClient, link_url
-from loa.edge.speaker.link_session import Event, Welcomed
+from loa.edge.speaker.link_session import Event, PlacementChanged, SecretReceived, Welcomed
 from loa.edge.speaker.output import CardOutput, NullOutput, Output
 from loa.edge.speaker.wav_output import WavOutput
 from loa.errors import ConfigError, LoaError
@@ -91,6 +91,7 @@ class Speaker:
         self._stopping = asyncio.Event()
         self._socket: socket.socket | None = None
         self._report_due_ns = 0
+        self._welcomed: Welcomed | None = None
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`. LoaError when it cannot start or its output fails."""
@@ -180,11 +181,14 @@ class Speaker:
     async def _on_link_event(self, event: Event, now_ns: int) -> None:
         self._engine.on_link_event(event, now_ns)
         if isinstance(event, Welcomed):
-            host = event.media_host or urlsplit(self._settings.core_url).hostname or ""
-            wanted = self._settings.media or (host, event.media_port)
-            server = await self._open_socket(wanted)
+            self._welcomed = event
+        elif self._welcomed is not None and isinstance(event, PlacementChanged | SecretReceived):
+            # The first word after the proof: from now on the server knows the channel.
+            welcomed, self._welcomed = self._welcomed, None
+            host = welcomed.media_host or urlsplit(self._settings.core_url).hostname or ""
+            server = await self._open_socket(self._settings.media or (host, welcomed.media_port))
             if server is not None:
-                self._engine.open_channel(event, server)
+                self._engine.open_channel(welcomed, server)
         self._wake.set()
 
     async def _open_socket(self, wanted: Address) -> Address | None:

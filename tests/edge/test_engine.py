@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from loa.codecs import channel_wire, link_wire
 from loa.codecs.link_wire import Receipt, ReceiptsAck, ReceiptsMessage, Status
 from loa.codecs.order_wire import Stop, Tune
-from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
 from loa.edge.speaker import identity
+from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
 from loa.edge.speaker.engine import SpeakerEngine
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import LinkSession, Welcomed

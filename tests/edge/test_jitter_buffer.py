@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loa.edge.speaker.jitter_buffer import MAX_INDICES, JitterBuffer, NackBudget, Put
+from loa.edge.speaker.jitter_buffer import MAX_INDICES, JitterBuffer, Put
 
 MS = 1_000_000
 
@@ -37,13 +37,20 @@ def test_a_gap_is_asked_for_after_20_ms_and_again_after_a_round_trip() -> None:
     b = buffer()
     b.put(100, "a")
     b.put(102, "a")
-    b.expect(100, now_ns=0)
+    b.expect(103, now_ns=0)
     assert b.to_ask(19 * MS, 100 * MS, 10) == []
     assert b.to_ask(20 * MS, 100 * MS, 10) == [101]
     assert b.to_ask(139 * MS, 100 * MS, 10) == []
     assert b.to_ask(140 * MS, 100 * MS, 10) == [101]
     assert b.put(101, "a") is Put.REPAIRED
     assert b.to_ask(9000 * MS, 100 * MS, 10) == []
+
+
+def test_an_item_far_ahead_makes_nothing_before_it_missing() -> None:
+    b = buffer()
+    b.put(150, "forged")
+    b.expect(102, now_ns=0)
+    assert b.missing() == [100, 101]
 
 
 def test_what_should_have_come_is_asked_for_though_nothing_came_after_it() -> None:
@@ -86,15 +93,6 @@ def test_what_is_over_is_not_missing() -> None:
 def test_the_capacity_has_a_bound() -> None:
     with pytest.raises(ValueError, match="indices"):
         buffer(capacity=MAX_INDICES + 1)
-
-
-def test_ten_nacks_a_second_after_the_first_ten() -> None:
-    budget = NackBudget()
-    assert budget.available(0) == 10
-    budget.spend(10)
-    assert budget.available(0) == 0
-    assert budget.available(100 * MS) == 1
-    assert budget.available(10_000 * MS) == 10
 
 
 @pytest.mark.parametrize("seed", range(5))

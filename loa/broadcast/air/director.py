@@ -37,7 +37,7 @@ from loa.codecs.link_wire import Receipt
 from loa.codecs.order_wire import Stop, Tune
 from loa.codecs.signed import SigningKey
 from loa.errors import Conflict
-from loa.model import BroadcastState, new_id
+from loa.model import BroadcastState, ReceiptState, new_id
 from loa.timing.clock import Clock
 from loa.timing.line import samples_to_ns
 
@@ -331,7 +331,8 @@ class Director:
         """An endpoint answered: its orders need not be repeated."""
         for receipt in receipts:
             waiting = self._repeating.get(receipt.order_id)
-            if waiting is None or session.channel_id not in waiting:
+            # A refusal may be of false bytes that somebody sent under the order's name: the true ones go on.
+            if waiting is None or session.channel_id not in waiting or receipt.state == ReceiptState.REFUSED:
                 continue
             waiting.discard(session.channel_id)
             if self._media is not None:

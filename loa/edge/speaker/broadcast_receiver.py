@@ -20,15 +20,17 @@ from loa.codecs.opus_decode import OpusDecoder, has_fec, packet_samples
 from loa.codecs.order_wire import MAX_INDEX, Tune
 from loa.codecs.srtp import SrtpContext
 from loa.edge.speaker.block_check import BlockCheck, Cover
-from loa.edge.speaker.jitter_buffer import JitterBuffer, NackBudget, Put
+from loa.edge.speaker.jitter_buffer import JitterBuffer, Put
 from loa.errors import AuthorityError, MediaError, WireError
 from loa.timing.line import FrameGrid
+from loa.timing.token_bucket import TokenBucket
 
 NS_PER_MS = 1_000_000
 REACH_SAMPLES = 20 * 48_000
 MAX_PACKET_BYTES = 1500
 MAX_CONCEALED = 10_000
 MAX_TRANSIT_NS = 200 * NS_PER_MS
+NACKS_A_SECOND = 10
 _MOST_ASKED = 100
 _PLAIN_HEADER = 0x80
 
@@ -112,7 +114,7 @@ class BroadcastReceiver:
         self._srtp: SrtpContext | None = None
         self._make_decoder = make_decoder
         self._decoder: Decoder | None = None
-        self._budget = NackBudget()
+        self._budget = TokenBucket(NACKS_A_SECOND, NACKS_A_SECOND)
         self._transit_ns: int | None = None
         self._blocks_lead = False
 
@@ -124,7 +126,7 @@ class BroadcastReceiver:
     @property
     def depth_ms(self) -> int:
         """Sound that has come and has not been played, ms."""
-        return max(0, self._frames.newest + 1 - self.next_index) * self.tune.frame_samples // 48
+        return len(self._frames) * self.tune.frame_samples // 48
 
     def set_key(self, key: MediaKey) -> None:
         """Packets can be opened from now on."""
@@ -245,7 +247,6 @@ class BroadcastReceiver:
             raise WireError("a frame with another payload type or timestamp")
         if _packet_samples(payload) != self.tune.frame_samples:
             raise WireError("a frame of another length")
-        self.last_heard_ns = now_ns
         hash_ = block_wire.frame_hash(header.pack(), payload) if self._check is not None else b""
         cover = Cover.SIGNED if self._check is None else self._check.cover(index, hash_)
         if cover is Cover.FALSE:
@@ -254,12 +255,14 @@ class BroadcastReceiver:
             return
         frame = _Frame(payload, hash_, repaired=False, signed=cover is Cover.SIGNED)
         put = self._frames.put(index, frame)
-        if put is Put.REPAIRED:
-            frame.repaired = True
-        elif put is Put.NEW:
-            self._measure_transit(origin_ns - self.grid.due_ns(index))
-        else:
+        if put not in (Put.NEW, Put.REPAIRED):
             counters.outside += 1
+            return
+        frame.repaired = put is Put.REPAIRED
+        if frame.signed:
+            self.last_heard_ns = now_ns
+        if self._check is None and put is Put.NEW:
+            self._measure_transit(origin_ns - self.grid.due_ns(index))
 
     def _receive_block(
         self,
@@ -297,7 +300,12 @@ class BroadcastReceiver:
         if put is Put.BEYOND:
             counters.outside += 1
         elif put is Put.NEW:
-            self._blocks_lead = self._frames.newest < block.first_index + len(block.hashes) - 1
+            # What was never asked for came by itself: it tells whether blocks lead, and how long the way is. Only
+            # the origin can say so; a frame may be anybody's until a block covers it.
+            last = block.first_index + len(block.hashes) - 1
+            self._blocks_lead = origin_ns < self.grid.due_ns(last)
+            sent_with = block.first_index if self._blocks_lead else last
+            self._measure_transit(origin_ns - self.grid.due_ns(sent_with))
         for index in range(block.first_index, block.first_index + len(block.hashes)):
             self._verify(check, index, now_ns)
 
@@ -307,6 +315,8 @@ class BroadcastReceiver:
             return
         cover = check.cover(index, frame.hash)
         frame.signed = cover is Cover.SIGNED
+        if frame.signed:
+            self.last_heard_ns = now_ns
         if cover is Cover.FALSE:
             self.counters.forged += 1
             self._unsigned.add(index)

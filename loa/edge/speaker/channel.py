@@ -68,6 +68,11 @@ class Channel:
         """Smoothed round trip of the probes; 100 ms before the first."""
         return DEFAULT_ROUND_TRIP_NS if self._round_trip_ns is None else self._round_trip_ns
 
+    @property
+    def drops(self) -> int:
+        """Datagrams that were of no use, for whatever reason."""
+        return self.dropped + self.unauthentic + self.replayed
+
     def nack(self, nacks: Iterable[Nack]) -> None:
         """Queue NACKs; they go with the next `datagrams_to_send`. Dropped and counted while the queue is full."""
         for nack in nacks:

@@ -39,6 +39,7 @@ from loa.errors import LinkError, Refused, StoreError
 from loa.model import EMERGENCY_PRIORITY, ReceiptState, id_text
 from loa.timing.filter import ClockEstimate, ClockFilter
 from loa.timing.line import FrameGrid
+from loa.timing.token_bucket import TokenBucket
 
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
@@ -49,6 +50,7 @@ UNKNOWN_ERROR_NS = (1 << 63) - 1
 MAX_DRIFT_PPB = 1_000_000
 MAX_SECRETS = 8
 MAX_OBEYED = 1024
+REPEATS_A_SECOND = 20
 ORDERS_FILE = "orders"
 RECEIPTS_FILE = "receipts"
 
@@ -92,6 +94,7 @@ class SpeakerEngine:
         self._software = software
         self._make_receiver = make_receiver
         self._secrets: dict[int, bytes] = {}
+        self._repeats = TokenBucket(REPEATS_A_SECOND, REPEATS_A_SECOND)
         self._obeyed: dict[bytes, None] = {}  # by this run; a set that keeps its order
         self._clock_known = False
         self._status_due_ns = 0
@@ -129,6 +132,7 @@ class SpeakerEngine:
     def open_channel(self, welcomed: Welcomed, server: Address) -> None:
         """Send and hear media at this address from now on."""
         with self._lock:
+            self.dropped += self.channel.drops if self.channel is not None else 0
             self.channel = Channel(
                 channel_id=welcomed.channel_id,
                 channel_secret=welcomed.keys.channel_secret,
@@ -257,14 +261,17 @@ class SpeakerEngine:
                 self._put(verdict.order_id, ReceiptState.RECEIVED, now_ns, more=True)
                 self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
                 self._obey(verdict.order_id, verdict.order.action, verdict.superseded, now_ns)
+            case Repeated() if not self._repeats.take(now_ns):
+                self.dropped += 1
             case Repeated():
                 if not self.outbox.again(verdict.order_id):
                     self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
                 if verdict.resume is not None and self._resumable(verdict.order_id, verdict.resume, now_ns):
                     self._obey(verdict.order_id, verdict.resume, False, now_ns)
             case Refusal():
-                _log.warning("order refused", reason=verdict.reason, detail=verdict.detail)
+                # No id: a bundle too broken to have one, or one refusal too many in this second.
                 if verdict.order_id is not None:
+                    _log.warning("order refused", reason=verdict.reason, detail=verdict.detail)
                     self._put(verdict.order_id, ReceiptState.REFUSED, now_ns, reason=verdict.reason)
 
     def _resumable(self, order_id: bytes, tune: Tune, now_ns: int) -> bool:
@@ -318,6 +325,7 @@ class SpeakerEngine:
         if changed:
             self._secrets.clear()
             with self._lock:
+                self.dropped += self.channel.drops if self.channel is not None else 0
                 self.channel = None
                 self.clock.reset()
                 self._clock_known = False
@@ -397,7 +405,9 @@ class SpeakerEngine:
                 concealed=counters.concealed,
                 unsigned=counters.unsigned,
                 depth_ms=playing.depth_ms if playing is not None else 0,
-                dropped=self.dropped + counters.dropped,
+                dropped=self.dropped
+                + (self.channel.drops if self.channel is not None else 0)
+                + self.playout.dropped,
                 underruns=self.underruns(),
                 hard_steps=self.playout.time.hard_steps + self.clock.steps,
                 volume=self.playout.playing_volume,

@@ -42,7 +42,6 @@ class JitterBuffer(Generic[T]):
             raise ValueError(f"a buffer of {capacity} indices")
         self.first = first
         self.end = end
-        self.newest = first - 1
         self._capacity = capacity
         self._items: dict[int, T] = {}
         self._gaps: dict[int, _Gap] = {}
@@ -67,7 +66,6 @@ class JitterBuffer(Generic[T]):
         if index in self._items:
             return Put.DUPLICATE
         self._items[index] = item
-        self.newest = max(self.newest, index)
         gap = self._gaps.pop(index, None)
         return Put.REPAIRED if gap is not None and gap.asked else Put.NEW
 
@@ -91,11 +89,12 @@ class JitterBuffer(Generic[T]):
         self._horizon = max(self._horizon, first)
 
     def expect(self, due: int, now_ns: int) -> None:
-        """Everything below `due`, and below the newest, should have come by now: what has not is a gap.
+        """Everything below `due` should have come by now: what has not is a gap.
 
-        A gap is asked for 20 ms after it was noticed, so that packets which overtake one another cost nothing.
+        A gap is asked for 20 ms after it was noticed, so that packets which overtake one another cost nothing. What
+        has come tells nothing here: a forger could put it far ahead, and all before it would seem missing.
         """
-        upto = min(max(due, self.newest + 1), self.first + self._capacity)
+        upto = min(due, self.first + self._capacity)
         if self.end is not None:
             upto = min(upto, self.end)
         for index in range(self._horizon, upto):
@@ -115,25 +114,3 @@ class JitterBuffer(Generic[T]):
         for index in asked:
             self._gaps[index] = _Gap(now_ns + interval_ns, asked=True)
         return asked
-
-
-class NackBudget:
-    """At most ten NACK datagrams a second, with room for the first ten at once."""
-
-    A_SECOND = 10
-
-    def __init__(self) -> None:
-        self._tokens = float(self.A_SECOND)
-        self._filled_ns: int | None = None
-
-    def available(self, now_ns: int) -> int:
-        """How many datagrams may be sent now."""
-        if self._filled_ns is not None and now_ns > self._filled_ns:
-            gained = (now_ns - self._filled_ns) * self.A_SECOND / 1_000_000_000
-            self._tokens = min(float(self.A_SECOND), self._tokens + gained)
-        self._filled_ns = now_ns
-        return int(self._tokens)
-
-    def spend(self, datagrams: int) -> None:
-        """Count datagrams that are sent."""
-        self._tokens -= datagrams

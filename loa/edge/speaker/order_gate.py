@@ -15,10 +15,10 @@ from loa.codecs.canonical import Fields
 from loa.codecs.order_wire import MAX_BUNDLE_BYTES, Action, Bundle, Order, Stop, Tune, order_id
 from loa.edge.speaker.order_window import OrderWindow
 from loa.errors import Refused, WireError
+from loa.timing.token_bucket import TokenBucket
 
 MAX_AHEAD_MS = 60_000
 REFUSALS_A_SECOND = 10
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,7 @@ class OrderGate:
         self._endpoint_id = endpoint_id
         self._save = save
         self._window = OrderWindow.decode(saved) if saved is not None else OrderWindow()
-        self._refusals = float(REFUSALS_A_SECOND)
-        self._refilled_ns: int | None = None
+        self._refusals = TokenBucket(REFUSALS_A_SECOND, REFUSALS_A_SECOND)
         self.accepted = 0
         self.refused = 0
         self.unanswered = 0
@@ -148,13 +147,7 @@ class OrderGate:
 
     def _refusal(self, named: bytes | None, refused: Refused, now_ns: int) -> Refusal:
         self.refused += 1
-        if self._refilled_ns is not None:
-            gained = (now_ns - self._refilled_ns) * REFUSALS_A_SECOND / NS_PER_S
-            self._refusals = min(float(REFUSALS_A_SECOND), self._refusals + max(0.0, gained))
-        self._refilled_ns = now_ns
-        if named is not None and self._refusals >= 1.0:
-            self._refusals -= 1.0
-        else:
+        if named is None or not self._refusals.take(now_ns):
             self.unanswered += 1
             named = None
         return Refusal(named, refused.reason, refused.detail)

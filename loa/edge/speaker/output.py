@@ -67,6 +67,7 @@ class VirtualCard:
 
     def __init__(self, clock: Clock, *, lead_ns: int = LEAD_NS) -> None:
         self.underruns = 0
+        self.least_lead_ns = lead_ns  # how close the thread has come to an under-run
         self._clock = clock
         self._lead_ns = lead_ns
         self._next_ns: int | None = None
@@ -107,9 +108,11 @@ class VirtualCard:
                 missed = (now_ns - self._next_ns) // BLOCK_NS + 1
                 self.underruns += missed
                 self._next_ns += missed * BLOCK_NS
-            self.take(source(self._next_ns, BLOCK_SAMPLES, SAMPLE_RATE_HZ), self._next_ns)
-            self._next_ns += BLOCK_NS
+            block = source(self._next_ns, BLOCK_SAMPLES, SAMPLE_RATE_HZ)
             now_ns = self._clock.monotonic_ns()
+            self.least_lead_ns = min(self.least_lead_ns, self._next_ns - now_ns)
+            self.take(block, self._next_ns)
+            self._next_ns += BLOCK_NS
         return self._next_ns - self._lead_ns
 
     def _run(self, source: Source) -> None:

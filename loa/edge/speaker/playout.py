@@ -104,6 +104,7 @@ class Playout:
         self._events: list[Started | Finished] = []
         self._summaries: list[Summary] = []
         self._number = 0
+        self._dropped = 0  # of broadcasts that have ended
         self.last: Counters = Counters()
         """Counters of what plays, or of what played last."""
 
@@ -130,6 +131,11 @@ class Playout:
             if self.audible and each.key == self.audible[0]:
                 return each.volume * self.volume // 100
         return self.volume
+
+    @property
+    def dropped(self) -> int:
+        """Media datagrams that were of no use, of all broadcasts so far."""
+        return self._dropped + sum(receiver.counters.dropped for receiver in self.receivers)
 
     def take_events(self) -> list[Started | Finished]:
         """What has happened since the last call, in order."""
@@ -297,6 +303,7 @@ class Playout:
         self._tuned.remove(each)
         receiver = each.voice.receiver
         c = receiver.counters
+        self._dropped += c.dropped
         result = None
         if each.started is not None:
             result = Result(c.played, c.repaired, c.recovered, c.concealed, c.unsigned, reason)

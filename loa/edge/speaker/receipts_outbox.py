@@ -44,7 +44,10 @@ class ReceiptsOutbox:
         """
         last = self._last.get(receipt.order_id)
         if last is not None:
-            revived = last.state == ReceiptState.REFUSED and receipt.state == ReceiptState.ACCEPTED
+            revived = last.state == ReceiptState.REFUSED and receipt.state in (
+                ReceiptState.RECEIVED,
+                ReceiptState.ACCEPTED,
+            )
             if receipt.state == ReceiptState.REFUSED or (receipt.state <= last.state and not revived):
                 return False
             self._drop((receipt.order_id, ReceiptState.REFUSED))

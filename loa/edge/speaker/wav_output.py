@@ -109,7 +109,8 @@ class WavOutput(VirtualCard):
         recording.close()
         path = recording.path.with_suffix(".json")
         temporary = path.with_suffix(".json.new")
-        temporary.write_text(json.dumps(_sidecar(summary, recording)) + "\n", encoding="utf-8")
+        about = _sidecar(summary, recording) | {"underruns": self.underruns, "least_lead_ns": self.least_lead_ns}
+        temporary.write_text(json.dumps(about) + "\n", encoding="utf-8")
         os.replace(temporary, path)
 
     def finish(self) -> None:
