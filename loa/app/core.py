@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -43,11 +42,12 @@ from loa.config import CoreConfig
 from loa.control_api.application import make_application
 from loa.control_api.bearer import BearerTokens
 from loa.control_api.services import Services
-from loa.errors import ConfigError
+from loa.errors import ConfigError, LoaError, MediaError
 from loa.monitoring.metrics import make_exporter
 from loa.timing.clock import Clock, SystemClock
 
-MEDIA_RESTART_S = 0.5
+MEDIA_RESTART_S = 0.25
+MEDIA_RESTART_MOST_S = 10.0
 COUNTERS_PERIOD_S = 5.0
 SHUTDOWN_S = 2.0
 UTC_WATCH_S = 10.0
@@ -120,7 +120,10 @@ class Core:
         )
         if left := await self._director.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
-        for work in (self._keep_media(), self._keep_time(keyring), self._keep_keys(keyring)):
+        stack.push_async_callback(_cancel, asyncio.create_task(self._director.scribe.run()))
+        # The first one is waited for: an address that is taken must be said, not tried for ever.
+        media = await start_media_process(config.media_host, config.media_port)
+        for work in (self._keep_media(media), self._keep_time(keyring), self._keep_keys(keyring)):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         services = Services(
             config=config,
@@ -156,22 +159,37 @@ class Core:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, self.config.http_host, self.config.http_port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            where = f"{self.config.http_host}:{self.config.http_port}"
+            raise ConfigError(
+                f"http_host, http_port: cannot listen on {where}: {error.strerror or error}"
+            ) from error
         self.http_port = runner.addresses[0][1]
         stack.callback(self._hub.close)
 
-    async def _keep_media(self) -> None:
-        """Keep a media process running: each is a new epoch."""
+    async def _keep_media(self, media: MediaPort | None) -> None:
+        """Keep a media process running, `media` first: each is a new epoch."""
+        failures = 0
         while True:
-            media = await start_media_process(self.config.media_host, self.config.media_port)
             try:
+                if media is None:
+                    media = await start_media_process(self.config.media_host, self.config.media_port)
                 await self._follow_media(media)
+                failures = 0
+            except (LoaError, OSError) as error:
+                failures += 1
+                log.error("the media process failed", error=str(error))
             finally:
                 self._media_ready.clear()
-                await media.close()
-            log.error("the media process ended; a new epoch begins")
-            self._director.close_epoch()
-            await asyncio.sleep(MEDIA_RESTART_S)
+                self._hub.close_epoch()
+                self._director.close_epoch()
+                if media is not None:
+                    await media.close()
+            media = None
+            log.error("the media process has ended; a new epoch begins")
+            await asyncio.sleep(min(MEDIA_RESTART_S * 2**failures, MEDIA_RESTART_MOST_S))
 
     async def _follow_media(self, media: MediaPort) -> None:
         asking = asyncio.create_task(self._ask_counters(media))
@@ -183,7 +201,10 @@ class Core:
 
     async def _ask_counters(self, media: MediaPort) -> None:
         while True:
-            media.send(AskCounters())
+            try:
+                media.send(AskCounters())
+            except MediaError:
+                return  # its events end too, and whoever reads them sees it
             await asyncio.sleep(COUNTERS_PERIOD_S)
 
     async def _keep_time(self, keyring: KeyRing) -> None:
@@ -209,7 +230,7 @@ class Core:
                 if keyring.refresh(self._clock.utc_ns() // 1_000_000_000):
                     self._hub.tell_all(keyring.key_list_envelope)
                     log.info("the key list is renewed", version=keyring.key_list.version)
-            except ConfigError as error:
+            except (ConfigError, OSError) as error:
                 log.error("the key list cannot be renewed", error=str(error))
 
     def _media_event(self, media: MediaPort, event: Event) -> None:
@@ -257,14 +278,27 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
-    """Run a core until SIGTERM or SIGINT; `announce` gets one line when it is ready."""
+    """Run a core until SIGTERM or SIGINT, which end a start that takes long too.
+
+    `announce` gets one line when it is ready. LoaError when it cannot start.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    began = time.monotonic()
-    async with Core(config) as core:
+    stopped = asyncio.create_task(stop.wait())
+    core = Core(config)
+    opening = asyncio.create_task(core.__aenter__())
+    await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not opening.done():
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        return
+    try:
+        await opening
         announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
-        log.info("ready", seconds=round(time.monotonic() - began, 2))
-        await stop.wait()
+        await stopped
         log.info("stopping")
+    finally:
+        stopped.cancel()
+        await core.__aexit__()

@@ -23,14 +23,14 @@ from loa.edge.speaker.channel import Address
 from loa.edge.speaker.engine import SpeakerEngine
 from loa.edge.speaker.link_client import LinkClient, link_url
 from loa.edge.speaker.link_session import Event, PlacementChanged, SecretReceived, Welcomed
-from loa.edge.speaker.output import CardOutput, NullOutput, Output
+from loa.edge.speaker.output import LEAD_NS, CardOutput, NullOutput, Output
 from loa.edge.speaker.wav_output import WavOutput
 from loa.errors import ConfigError, LoaError
 from loa.timing.clock import Clock, SkewedClock, SystemClock, parse_skew
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
-BUSY_TICK_NS = 20 * NS_PER_MS
+BUSY_TICK_NS = 10 * NS_PER_MS
 IDLE_TICK_NS = 200 * NS_PER_MS
 GOODBYE_S = 1.5
 READ_BYTES = 2048  # more than any packet: a longer datagram arrives cut off, and is dropped for its length
@@ -52,6 +52,7 @@ class Settings:
     clock_skew: str | None = None
     volume: int = 100
     report: Path | None = None
+    lead_ms: int = LEAD_NS // NS_PER_MS
 
 
 def make_clock(skew: str | None) -> Clock:
@@ -63,13 +64,18 @@ def make_clock(skew: str | None) -> Clock:
     return SkewedClock(clock, parsed.offset_ns, parsed.rate_ppm)
 
 
-def make_output(text: str, clock: Clock) -> Output:
-    """The output that `card`, `card:DEVICE`, `wav:FOLDER` or `null` names. ConfigError for anything else."""
+def make_output(text: str, clock: Clock, lead_ms: int = LEAD_NS // NS_PER_MS) -> Output:
+    """The output that `card`, `card:DEVICE`, `wav:FOLDER` or `null` names. ConfigError for anything else.
+
+    `lead_ms`: how far ahead of its being heard a virtual card (wav, null) asks for the sound; a real one tells itself.
+    """
+    if not 20 <= lead_ms <= 2_000:
+        raise ConfigError(f"--lead-ms: {lead_ms} is not in 20 to 2,000")
     kind, _, rest = text.partition(":")
     if kind == "null" and not rest:
-        return NullOutput(clock)
+        return NullOutput(clock, lead_ns=lead_ms * NS_PER_MS)
     if kind == "wav" and rest:
-        return WavOutput(clock, Path(rest))
+        return WavOutput(clock, Path(rest), lead_ns=lead_ms * NS_PER_MS)
     if kind == "card":
         return CardOutput(clock, rest or None)
     raise ConfigError(f"--output: {text!r} is none of card, card:DEVICE, wav:FOLDER, null")
@@ -85,7 +91,7 @@ class Speaker:
         link_url(settings.core_url)
         self._settings = settings
         self._clock = make_clock(settings.clock_skew)
-        self._output = make_output(settings.output, self._clock)
+        self._output = make_output(settings.output, self._clock, settings.lead_ms)
         self._rng = random.Random()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()

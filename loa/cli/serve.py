@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ def serve(
     from loa.app.logs import log_to_stderr
 
     log_to_stderr(log_level)
+    os.umask(0o077)  # what a core writes, its database first, is for nobody else to read
     given: dict[str, Any] = {
         "data_dir": data_dir,
         "http_host": http_host,

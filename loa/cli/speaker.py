@@ -30,6 +30,9 @@ def speaker(
     clock_skew: Annotated[
         str | None, typer.Option(help='Thử nghiệm / testing: a wrong clock, "3600s,+80ppm".')
     ] = None,
+    lead_ms: Annotated[
+        int, typer.Option(help="wav, null: chuẩn bị trước bao lâu / how far ahead the sound is made, ms.")
+    ] = 100,
     volume: Annotated[int, typer.Option(min=0, max=100, help="Âm lượng / volume, 0 to 100.")] = 100,
     report: Annotated[
         Path | None, typer.Option(help="Ghi tình trạng mỗi giây / write a JSON report here every second.")
@@ -49,9 +52,8 @@ def speaker(
 
     log_to_stderr("info")
     try:
-        settings = Settings(
-            core, state, code, output, None if media is None else _address(media), clock_skew, volume, report
-        )
+        address = None if media is None else _address(media)
+        settings = Settings(core, state, code, output, address, clock_skew, volume, report, lead_ms)
         run(settings, fail=fail)
     except ConfigError as error:
         fail(error)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
+import structlog
 from aiohttp import BodyPartReader, web
 
-from loa.broadcast.air.director import Request
+from loa.broadcast.air.generation import Request
 from loa.broadcast.records import Endpoint, ProgrammeClass
 from loa.codecs.enrolment_wire import from_base64, to_base64
 from loa.codecs.order_wire import Action
@@ -28,12 +30,19 @@ from loa.control_api.models import (
     StatusOut,
     utc,
 )
+from loa.control_api.places import place
 from loa.control_api.problems import Problem
 from loa.control_api.requests import body, ids, json_answer, json_page, page, path_id, services
+from loa.errors import NotFound
 from loa.model import EMERGENCY_PRIORITY, ID_BYTES, ReceiptState, id_text, parse_id
 
 UPLOAD_CHUNK_BYTES = 1 << 16
 MULTIPART_OVERHEAD_BYTES = 1 << 16
+MAX_FIELD_BYTES = 1024
+MAX_CLAIMS = 8
+"""Claims in flight: they are open to all, and each asks the store."""
+
+log = structlog.get_logger("loa.api")
 
 
 async def create_area(request: web.Request) -> web.Response:
@@ -126,14 +135,15 @@ async def claim(request: web.Request) -> web.Response:
     """POST /api/v1/enrolments/claim, open: the MAC proves that the device knows the code."""
     given = await body(request, ClaimIn)
     core = services(request)
-    answer = await core.enrolments.claim(
-        code_id=given.code_id,
-        device_key=from_base64(given.device_key, size=32),
-        nonce=from_base64(given.nonce, size=16),
-        kind=given.kind,
-        mac=from_base64(given.mac, size=16),
-        now_ms=core.now_ms,
-    )
+    with place(request, "claims", MAX_CLAIMS):
+        answer = await core.enrolments.claim(
+            code_id=given.code_id,
+            device_key=from_base64(given.device_key, size=32),
+            nonce=from_base64(given.nonce, size=16),
+            kind=given.kind,
+            mac=from_base64(given.mac, size=16),
+            now_ms=core.now_ms,
+        )
     return json_answer(
         ClaimOut(
             endpoint_id=id_text(answer.endpoint_id),
@@ -165,10 +175,22 @@ async def upload_programme(request: web.Request) -> web.Response:
                 return json_answer(ProgrammeOut.of(programme), 201)
             if part.name not in ("title", "class"):
                 raise Problem(422, "invalid", f"there is no field {str(part.name)[:40]!r}")
-            fields[part.name] = (await part.read_chunk(1024)).decode("utf-8")
+            if part.name in fields:
+                raise Problem(422, "invalid", f"`{part.name}` is there twice")
+            fields[part.name] = await _text(part)
     except (ValueError, EOFError) as error:
         raise Problem(400, "malformed", "the multipart body is broken or cut off") from error
     raise Problem(422, "invalid", "the part `file` is missing")
+
+
+async def _text(part: BodyPartReader) -> str:
+    """A whole part as text. It comes in pieces of any size, as the network cuts it."""
+    data = bytearray()
+    while not part.at_eof():
+        data += await part.read_chunk(MAX_FIELD_BYTES)
+        if len(data) > MAX_FIELD_BYTES:
+            raise Problem(413, "too-large", f"`{part.name}` may have {MAX_FIELD_BYTES} bytes")
+    return data.decode("utf-8")
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
@@ -228,7 +250,8 @@ async def start_broadcast(request: web.Request) -> web.Response:
 async def list_broadcasts(request: web.Request) -> web.Response:
     """GET /api/v1/broadcasts"""
     after, limit = page(request, parse_id)
-    rows = await services(request).broadcasts.list(after, limit)
+    core = services(request)
+    rows = [core.director.latest(row) for row in await core.broadcasts.list(after, limit)]
     return json_page(rows, limit, BroadcastOut.of, lambda row: id_text(row.id))
 
 
@@ -236,8 +259,7 @@ async def get_broadcast(request: web.Request) -> web.Response:
     """GET /api/v1/broadcasts/{id}, with its receipts counted."""
     core = services(request)
     broadcast_id = path_id(request)
-    running = core.director.running(broadcast_id)
-    broadcast = running.broadcast if running else await core.broadcasts.get(broadcast_id)
+    broadcast = await core.director.get(broadcast_id)
     return json_answer(BroadcastOut.of(broadcast, _summary(await core.receipts.summary(broadcast_id))))
 
 
@@ -287,4 +309,8 @@ async def programme_audio(request: web.Request) -> web.StreamResponse:
     """GET /api/v1/programmes/{id}/audio: the stored Ogg Opus file."""
     core = services(request)
     programme = await core.programmes.get(path_id(request))
-    return web.FileResponse(core.library.path(programme), headers={"Content-Type": "audio/ogg"})
+    path = core.library.path(programme)
+    if not await asyncio.to_thread(path.is_file):
+        log.error("a programme's file is missing", programme=id_text(programme.id), file=str(path))
+        raise NotFound("this programme's file is missing")
+    return web.FileResponse(path, headers={"Content-Type": "audio/ogg"})

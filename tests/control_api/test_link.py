@@ -20,6 +20,7 @@ from loa.codecs.signed import Kind, SigningKey, parse
 from loa.codecs.statement_wire import Welcome
 from loa.edge.speaker import enrol, identity
 from loa.edge.speaker.identity import Identity
+from loa.model import id_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -166,3 +167,24 @@ async def test_a_revoked_endpoint_is_refused(core: Core, api: ApiClient, tmp_pat
     answers = await said_to(core, hello(device.endpoint_id))
     assert isinstance(answers[-1], Bye)
     assert answers[-1].reason == "revoked"
+
+
+async def test_a_device_revoked_during_its_handshake_gets_nothing(
+    core: Core, api: ApiClient, tmp_path: Path
+) -> None:
+    device = await enrolled(api, tmp_path / "device")
+    first = hello(device.endpoint_id)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{api.url}/link", protocols=(SUBPROTOCOL,)) as socket,
+    ):
+        await socket.send_bytes(first)
+        welcome = link_wire.decode(await socket.receive_bytes())
+        assert isinstance(welcome, WelcomeMessage)
+        await api.call("POST", f"/api/v1/endpoints/{id_text(device.endpoint_id)}/revoke")
+        signature = device.device_key.sign(key_schedule.proof_message(first, welcome.welcome))
+        await socket.send_bytes(link_wire.encode(Proof(signature)))
+        answer = link_wire.decode(await socket.receive_bytes())
+    assert isinstance(answer, Bye)
+    assert answer.reason == "revoked"
+    assert core._hub.session(device.endpoint_id) is None

@@ -17,6 +17,8 @@ from loa.errors import LoaError
 
 READY_S = 60.0
 END_S = 8.0
+LEAD_MS = 150
+"""Longer than a speaker's own choice: many of them share two cores here, and a late block is a missing one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class Stage:
             f"--state={self.folder / key}",
             f"--code={code}",
             f"--output=wav:{self.folder / (key + '-wav')}",
+            f"--lead-ms={LEAD_MS}",
             f"--clock-skew={plan.offset_s}s,{plan.rate_ppm:+d}ppm",
         ]
         if plan.media is not None:

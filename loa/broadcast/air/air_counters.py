@@ -52,6 +52,19 @@ NAMES = (
     "priority_unset",  # 1: the process runs at the usual priority
 )
 
+GAUGES = frozenset(
+    {
+        "channels",
+        "channels_bound",
+        "receive_buffer_bytes",
+        "send_buffer_bytes",
+        "buffers_small",
+        "dscp_unset",
+        "priority_unset",
+    }
+)
+"""Those of NAMES that say how something is; all others count, and only grow."""
+
 
 def new_values() -> Values:
     """All counters at 0."""

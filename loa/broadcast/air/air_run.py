@@ -77,6 +77,7 @@ class AirRun:
         self.grid = FrameGrid(start.start_ns, start.index0, start.timestamp0, start.frame_samples)
         self.rings = {start.ssrc: RepairRing(), start.block_ssrc: RepairRing()}
         self.next_index = start.index0
+        self.sent = 0
         self.ended: str | None = None
         self._stopping = False
         self._held: dict[int, tuple[bytes, int]] = {}
@@ -172,6 +173,7 @@ class AirRun:
         self.rings[self._start.ssrc].put(index, packet, now_ns)
         out.append(Outgoing(packet, due_ns))
         self._counters["frames_sent"] += 1
+        self.sent += 1
         self._starves_ns = self.grid.due_ns(index + 1) + STARVED_NS
 
     def _sound_header(self, index: int) -> bytes:

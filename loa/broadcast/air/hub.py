@@ -17,7 +17,7 @@ import structlog
 
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.link_handshake import LinkHandshake
-from loa.broadcast.air.media_port import AddChannel, DropChannel, MediaPort
+from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.records import Endpoint
@@ -37,12 +37,16 @@ from loa.codecs.link_wire import (
     Status,
 )
 from loa.codecs.statement_wire import Beacon
-from loa.errors import LinkError, NotFound, WireError
+from loa.errors import LinkError, LoaError, MediaError, NotFound, StoreError, WireError
 from loa.timing.clock import Clock
 
 HANDSHAKE_TIMEOUT_S = 10.0
+MAX_HALF_OPEN = 256
+"""Links that have not proved themselves yet; further ones are sent away until some have."""
 OUTBOX_MESSAGES = 256
 """Messages that wait for a slow endpoint; one more ends the link, and the next link starts with what is on air."""
+
+_NO_EPOCH = "shutdown: no epoch is open, come again"
 
 log = structlog.get_logger("loa.hub")
 
@@ -72,6 +76,7 @@ class Session:
     live: bool = True
     bound: bool = False
     status: Status | None = None
+    secret_serial: int = 0
     _outbox: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(OUTBOX_MESSAGES))
 
     def put(self, message: Message) -> None:
@@ -82,6 +87,12 @@ class Session:
             self._outbox.put_nowait(link_wire.encode(message))
         except asyncio.QueueFull:
             self.end()
+
+    def put_secret(self, epoch: EpochSecrets) -> None:
+        """Queue the epoch secret in force, unless this link has it: a serial is sealed once on a link."""
+        if epoch.serial > self.secret_serial:
+            self.secret_serial = epoch.serial
+            self.put(epoch.sealed(self.keys))
 
     def end(self) -> None:
         """End the link after nothing more; what is queued is dropped when the queue is full."""
@@ -139,15 +150,20 @@ class Hub:
         self._media_port = 0
         self._epoch: EpochSecrets | None = None
         self._desk: AirDesk | None = None
+        self._half_open = 0
         self.counters: Counter[str] = Counter()
 
     def open_epoch(self, media: MediaPort, media_port: int, epoch: EpochSecrets, desk: AirDesk) -> None:
-        """A media process is up: links are welcomed into its epoch. Links of an earlier epoch are ended."""
+        """A media process is up: links are welcomed into its epoch."""
+        self._media, self._media_port, self._epoch, self._desk = media, media_port, epoch, desk
+
+    def close_epoch(self) -> None:
+        """The media process is gone: all links end, and come back into the next epoch."""
+        self._media, self._media_port, self._epoch, self._desk = None, 0, None, None
         for session in list(self._by_channel.values()):
             session.bye("shutdown", "a new epoch begins")
         self._by_endpoint.clear()
         self._by_channel.clear()
-        self._media, self._media_port, self._epoch, self._desk = media, media_port, epoch, desk
 
     def session(self, endpoint_id: bytes) -> Session | None:
         """The endpoint's session, if it has one."""
@@ -160,7 +176,7 @@ class Hub:
     def beacon(self) -> Beacon:
         """What time it is, on the origin's time line and in UTC."""
         if self._epoch is None:
-            raise LinkError("shutdown: no epoch is open")
+            raise LinkError(_NO_EPOCH)
         return Beacon(self._epoch.epoch, self._clock.monotonic_ns(), self._clock.utc_ns())
 
     async def serve(self, transport: Transport) -> None:
@@ -168,21 +184,30 @@ class Hub:
         self.counters["links"] += 1
         session: Session | None = None
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-                session = await self._handshake(transport)
-            await self._run(session, transport)
+            if self._half_open >= MAX_HALF_OPEN:
+                raise LinkError("timeout: too many links at once, come again")
+            self._half_open += 1
+            try:
+                async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                    session, epoch = await self._handshake(transport)
+            finally:
+                self._half_open -= 1
+            await self._run(session, epoch, transport)
         except TimeoutError:
             await self._refuse(transport, "timeout", "the handshake took too long")
         except LinkError as error:
             reason, _, detail = str(error).partition(": ")
             if reason != "closed":
                 await self._refuse(transport, reason, detail)
+        except LoaError as error:
+            log.error("a link could not be served", error=str(error))
+            await self._refuse(transport, "shutdown", "the core cannot serve now, come again")
         finally:
             if session is not None:
                 self._link_ended(session)
             await transport.close()
 
-    async def _handshake(self, transport: Transport) -> Session:
+    async def _handshake(self, transport: Transport) -> tuple[Session, EpochSecrets]:
         handshake = LinkHandshake(await transport.receive())
         try:
             endpoint = await self._endpoints.get(handshake.hello.endpoint_id)
@@ -190,6 +215,9 @@ class Hub:
             raise LinkError("unknown_endpoint: nobody with this id is enrolled") from error
         if endpoint.revoked_ms is not None:
             raise LinkError("revoked: this endpoint has been revoked")
+        epoch = self._epoch
+        if epoch is None:
+            raise LinkError(_NO_EPOCH)
         channel_id = secrets.token_bytes(CHANNEL_ID_BYTES)
         await transport.send(
             handshake.welcome(
@@ -204,22 +232,28 @@ class Hub:
         )
         keys = handshake.proof(await transport.receive(), endpoint.device_key)
         place = await self._areas.path(endpoint.area_id)
-        return Session(endpoint, place, channel_id, keys, self._clock.utc_ns() // 1_000_000)
+        return Session(endpoint, place, channel_id, keys, self._clock.utc_ns() // 1_000_000), epoch
 
-    async def _run(self, session: Session, transport: Transport) -> None:
-        media, epoch, desk = self._media, self._epoch, self._desk
-        if media is None or epoch is None or desk is None:
-            raise LinkError("shutdown: no epoch is open")
+    async def _run(self, session: Session, epoch: EpochSecrets, transport: Transport) -> None:
+        desk = self._desk
+        if desk is None or epoch is not self._epoch:
+            raise LinkError(_NO_EPOCH)
         old = self._by_endpoint.get(session.endpoint.id)
         if old is not None:
             old.bye("replaced", "the endpoint has a newer link")
             self._forget(old)
         self._by_endpoint[session.endpoint.id] = session
         self._by_channel[session.channel_id] = session
-        media.send(AddChannel(session.channel_id, session.keys.channel_secret))
+        self._tell_media(AddChannel(session.channel_id, session.keys.channel_secret))
         placement = await self._endpoints.placement(session.endpoint)
+        # Asked again now that `revoke` can see the session: the device may have taken its time over the proof.
+        if (await self._endpoints.get(session.endpoint.id)).revoked_ms is not None:
+            self._forget(session)
+            raise LinkError("revoked: this endpoint has been revoked")
+        if epoch is not self._epoch:
+            raise LinkError(_NO_EPOCH)
         session.put(StatementMessage(placement.seal(self._keyring.order_key)))
-        session.put(epoch.sealed(session.keys))
+        session.put_secret(epoch)
         await desk.joined(session)
         log.info("link up", endpoint=session.endpoint.name)
         reader = asyncio.create_task(self._read(session, transport, desk))
@@ -242,16 +276,24 @@ class Hub:
             except WireError as error:
                 raise LinkError(f"malformed: {error}") from error
             if isinstance(message, ReceiptsMessage):
-                now_ms = self._clock.utc_ns() // 1_000_000
-                acks = await self._receipts.record(session.endpoint.id, message.receipts, now_ms)
-                session.put(ReceiptsAck(tuple(acks)))
                 desk.answered(session, message.receipts)
+                await self._store_receipts(session, message.receipts)
             elif isinstance(message, Status):
                 session.status = message
             elif isinstance(message, Bye):
                 return
             else:
                 raise LinkError(f"malformed: a {type(message).__name__} is not the endpoint's to send")
+
+    async def _store_receipts(self, session: Session, receipts: Sequence[Receipt]) -> None:
+        """Store and acknowledge. What cannot be stored is not acknowledged, and comes again on the next link."""
+        try:
+            acks = await self._receipts.record(session.endpoint.id, receipts, self._clock.utc_ns() // 1_000_000)
+        except StoreError as error:
+            self.counters["receipts_not_stored"] += len(receipts)
+            log.error("receipts not stored", error=str(error))
+            return
+        session.put(ReceiptsAck(tuple(acks)))
 
     async def _refuse(self, transport: Transport, reason: str, detail: str) -> None:
         self.counters[f"refused_{reason}"] += 1
@@ -272,10 +314,17 @@ class Hub:
             return
         if self._by_endpoint.get(session.endpoint.id) is session:
             del self._by_endpoint[session.endpoint.id]
-        if self._media is not None:
-            self._media.send(DropChannel(session.channel_id))
+        self._tell_media(DropChannel(session.channel_id))
         if self._desk is not None:
             self._desk.left(session)
+
+    def _tell_media(self, command: Command) -> None:
+        """Tell the media process, if it is there; when it is not, its channels are gone too."""
+        try:
+            if self._media is not None:
+                self._media.send(command)
+        except MediaError:
+            self.counters["media_unreached"] += 1
 
     def channel_bound(self, channel_id: bytes) -> None:
         """The media process has the channel's address."""
@@ -309,7 +358,7 @@ class Hub:
         if self._epoch is not None:
             self._epoch.renew()
             for other in self.sessions():
-                other.put(self._epoch.sealed(other.keys))
+                other.put_secret(self._epoch)
 
     def close(self) -> None:
         """End all links."""

@@ -27,8 +27,8 @@ class LinkHandshake:
             raise LinkError(f"version: {message.version} is not spoken here")
         self.hello = message
         self._hello_bytes = hello_bytes
-        self._agreement = Agreement()
-        self._nonce_s = secrets.token_bytes(NONCE_BYTES)
+        self._agreement: Agreement | None = None
+        self._nonce_s = b""
         self._welcome = b""
 
     def welcome(
@@ -42,7 +42,9 @@ class LinkHandshake:
         media_host: str,
         media_port: int,
     ) -> bytes:
-        """The welcome message."""
+        """The welcome message. Called once it is known that there is such an endpoint: keys cost time."""
+        self._agreement = Agreement()
+        self._nonce_s = secrets.token_bytes(NONCE_BYTES)
         self._welcome = Welcome(
             hello_hash=hashlib.sha256(self._hello_bytes).digest(),
             nonce_s=self._nonce_s,
@@ -60,6 +62,8 @@ class LinkHandshake:
         """The link's keys, once the device has proved who it is."""
         try:
             message = link_wire.decode(proof_bytes)
+            if self._agreement is None:
+                raise LinkError("malformed: a proof before the welcome")
             if not isinstance(message, Proof):
                 raise LinkError("malformed: a proof comes after the welcome")
             check_signature(

@@ -207,7 +207,7 @@ class MediaCore:
                 run = None
         if run is None:
             self._refuse()
-            self._events.append(AirEnded(start.broadcast_id, start.generation, start.index0, "stopped"))
+            self._events.append(AirEnded(start.broadcast_id, start.generation, start.index0, "refused", 0))
             return
         for use in uses:
             self._used[use] = None
@@ -231,10 +231,12 @@ class MediaCore:
             air.forget_ns = now_ns + SPAN_NS
             if self._on_air.get(air.broadcast_id) is air:
                 del self._on_air[air.broadcast_id]
-            self._events.append(AirEnded(air.broadcast_id, air.generation, run.next_index, run.ended))
+            self._events.append(AirEnded(air.broadcast_id, air.generation, run.next_index, run.ended, run.sent))
         elif now_ns >= air.progress_ns:
             air.progress_ns += PROGRESS_NS * ((now_ns - air.progress_ns) // PROGRESS_NS + 1)
-            self._events.append(AirProgress(air.broadcast_id, air.generation, run.next_index, run.buffered))
+            self._events.append(
+                AirProgress(air.broadcast_id, air.generation, run.next_index, run.buffered, run.sent)
+            )
 
     def _find_ring(self, ssrc: int, channel_id: bytes) -> RepairRing | None:
         air = self._by_ssrc.get(ssrc)

@@ -134,22 +134,30 @@ class ChannelUnbound:
 
 @dataclass(frozen=True, slots=True)
 class AirProgress:
-    """All frames below `next_index` have been sent; `buffered` more are waiting. Every 500 ms and at the start."""
+    """Every frame below `next_index` has been sent or, when it was not there in time, skipped: `sent` really were.
+
+    `buffered` more are waiting. Every 500 ms and at the start.
+    """
 
     broadcast_id: bytes
     generation: int
     next_index: int
     buffered: int
+    sent: int
 
 
 @dataclass(frozen=True, slots=True)
 class AirEnded:
-    """Nothing of this generation is sent any more. `reason`: end, stopped, starved (no frames for 2 s)."""
+    """Nothing of this generation is sent any more; `sent` frames were.
+
+    `reason`: end, stopped, starved (no frames for 2 s), refused (it could not go on air at all).
+    """
 
     broadcast_id: bytes
     generation: int
     next_index: int
     reason: str
+    sent: int
 
 
 @dataclass(frozen=True, slots=True)

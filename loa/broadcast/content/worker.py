@@ -76,7 +76,10 @@ class IngestPool:
             return self._executor.submit(work)
 
     def close(self) -> None:
-        """End the worker; what runs is waited for, what waits is dropped."""
+        """End the worker with what it does: a file that takes half an hour does not keep the core from ending."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.kill()
+            self._executor.shutdown(wait=True)
             self._executor = None

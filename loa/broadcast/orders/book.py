@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loa.broadcast.orders.keyring import KeyRing
-from loa.broadcast.records import StoredOrder
+from loa.broadcast.records import Broadcast, StoredOrder
+from loa.broadcast.store import broadcasts as stored_broadcasts
 from loa.broadcast.store import orders as stored
 from loa.broadcast.store.database import Database
 from loa.codecs import channel_wire, order_wire, signed
@@ -42,8 +43,11 @@ class OrderBook:
         now_ms: int,
         expires_ms: int,
         broadcast_id: bytes,
+        becomes: Broadcast | None = None,
     ) -> IssuedOrder:
         """Sign an order and write it down; when this returns it survives a loss of power.
+
+        `becomes`: what the order makes of its broadcast, written in the same transaction.
 
         The sequence number is the time in µs, or one more than the last, whichever is higher: it grows even
         when the store comes back from an old copy. WireError without a target or with too many; Conflict when
@@ -65,6 +69,8 @@ class OrderBook:
             row = StoredOrder(order_id, broadcast_id, int(kind), bundle, now_ms, expires_ms)
             await stored.set_last_seq(connection, key.key_id, seq)
             await stored.insert(connection, row)
+            if becomes is not None:
+                await stored_broadcasts.save(connection, becomes)
         return _issued(row)
 
     async def on_air(self, now_ms: int) -> list[IssuedOrder]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import Broadcast
 from loa.broadcast.store.database import Database
@@ -51,6 +52,13 @@ def _values(value: Broadcast) -> dict[str, Any]:
     }
 
 
+async def save(connection: AsyncConnection, changed: Broadcast) -> None:
+    """Overwrite a broadcast with what it is now; NotFound."""
+    statement = broadcast.update().where(broadcast.c.id == changed.id).values(**_values(changed))
+    if (await connection.execute(statement)).rowcount != 1:
+        raise NotFound(f"no broadcast {id_text(changed.id)}")
+
+
 class Broadcasts:
     """What is, was or comes on air."""
 
@@ -66,21 +74,11 @@ class Broadcasts:
                 )
             )
 
-    async def save(self, changed: Broadcast) -> None:
-        """Overwrite a broadcast with what it is now; NotFound."""
-        statement = broadcast.update().where(broadcast.c.id == changed.id).values(**_values(changed))
+    async def save(self, *changed: Broadcast) -> None:
+        """Overwrite broadcasts with what they are now, in one transaction; NotFound."""
         async with self._db.write() as connection:
-            if (await connection.execute(statement)).rowcount != 1:
-                raise NotFound(f"no broadcast {id_text(changed.id)}")
-
-    async def progress(self, broadcast_id: bytes, frames_aired: int) -> None:
-        """So many frames are sent. Never less than was written before."""
-        async with self._db.write() as connection:
-            await connection.execute(
-                broadcast.update()
-                .where(broadcast.c.id == broadcast_id, broadcast.c.frames_aired < frames_aired)
-                .values(frames_aired=frames_aired)
-            )
+            for each in changed:
+                await save(connection, each)
 
     async def get(self, broadcast_id: bytes) -> Broadcast:
         """The broadcast; NotFound."""

@@ -204,7 +204,7 @@ class SpeakerEngine:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is tuned: then `tick` is wanted every 20 ms."""
+        """Whether anything is tuned: then `tick` is wanted every 10 ms."""
         return len(self.playout) > 0
 
     @property

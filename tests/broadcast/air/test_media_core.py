@@ -174,11 +174,11 @@ def test_progress_is_told_at_the_start_and_every_half_second_and_the_end_once(be
     bench.do(replace(START, end_index=60), frames(0, 60))
     bench.to(20 * S)
     progress = [event for event in bench.events if isinstance(event, AirProgress)]
-    assert progress[0] == AirProgress(START.broadcast_id, 1, 0, 0)
-    assert progress[1] == AirProgress(START.broadcast_id, 1, 0, 60)
-    assert progress[-1] == AirProgress(START.broadcast_id, 1, 51, 9)
+    assert progress[0] == AirProgress(START.broadcast_id, 1, 0, 0, 0)
+    assert progress[1] == AirProgress(START.broadcast_id, 1, 0, 60, 0)
+    assert progress[-1] == AirProgress(START.broadcast_id, 1, 51, 9, 51)
     assert len(progress) == 1 + 11 * 2
-    assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 60, "end")
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 60, "end", 60)
     assert bench.core.next_due_ns() is not None  # it is still repaired
     bench.to(40 * S)
     assert bench.core.next_due_ns() is None
@@ -188,11 +188,11 @@ def test_progress_is_told_at_the_start_and_every_half_second_and_the_end_once(be
 def test_starvation_and_stop_are_told(bench: Bench) -> None:
     bench.do(START, frames(0, 3))
     bench.to(due(3)[0] + 2 * S)
-    assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 103, "starved")
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 103, "starved", 3)
     bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, start_ns=20 * S), frames(0, 10))
     bench.to(20 * S)
     bench.do(StopAir(START.broadcast_id))
-    assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 1, "stopped")
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 1, "stopped", 1)
 
 
 def test_a_generation_replaces_the_earlier_one(bench: Bench) -> None:
@@ -200,7 +200,7 @@ def test_a_generation_replaces_the_earlier_one(bench: Bench) -> None:
     bench.do(START, frames(0, 50))
     bench.to(due(4)[0])
     bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, index0=500, start_ns=due(10)[0]), frames(500, 5))
-    assert AirEnded(START.broadcast_id, 1, 5, "stopped") in bench.events
+    assert AirEnded(START.broadcast_id, 1, 5, "stopped", 5) in bench.events
     bench.to(due(12)[0])
     assert bench.times(ONE) == due(0, 1, 2, 3, 4, 10, 11, 12)
 
@@ -214,10 +214,10 @@ def test_no_key_and_ssrc_goes_on_air_twice(bench: Bench, gone: bool) -> None:
         bench.do(StopAir(START.broadcast_id))
         bench.to(60 * S)
     bench.do(replace(START, generation=2, block_ssrc=99))
-    assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 0, "stopped")
+    assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 0, "refused", 0)
     assert bench.core.counters["commands_refused"] == 1
     bench.do(replace(START, generation=3, master_key=b"k" * 16, ssrc=31, block_ssrc=32, start_ns=bench.now_ns))
-    assert AirProgress(START.broadcast_id, 3, 0, 0) in bench.events
+    assert AirProgress(START.broadcast_id, 3, 0, 0, 0) in bench.events
 
 
 def test_an_impossible_start_is_refused_and_the_process_lives(bench: Bench) -> None:

@@ -59,7 +59,7 @@ async def test_a_broadcast_in_one_process() -> None:
     assert events[0] == Ready(bytes(8), ("127.0.0.1", 0), 0)
     assert events[1] == ChannelBound(b"channel1", HOME)
     assert isinstance(events[2], AirProgress)
-    assert events[-1] == AirEnded(bytes(16), 1, 3, "end")
+    assert events[-1] == AirEnded(bytes(16), 1, 3, "end", 3)
     assert [(at_ns, to) for at_ns, _, to in sent] == [(5 * S + n * S // 50, HOME) for n in range(3)]
 
 

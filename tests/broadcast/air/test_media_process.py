@@ -139,7 +139,7 @@ async def one_second_on_air() -> None:
             )
             control.media.send(start)
             control.media.send(Frames(bytes(16), INDEX0, tuple(b"opus %d" % n for n in range(FRAMES))))
-            assert await control.wait(AirEnded) == AirEnded(bytes(16), 1, INDEX0 + FRAMES, "end")
+            assert await control.wait(AirEnded) == AirEnded(bytes(16), 1, INDEX0 + FRAMES, "end", FRAMES)
             assert time.monotonic_ns() >= start.start_ns + (FRAMES - 1) * 20_000_000
             srtp = SrtpContext(bytes(16), bytes(12))
             for endpoint in endpoints:

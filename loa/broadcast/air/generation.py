@@ -1,0 +1,95 @@
+"""A generation of a broadcast before it is ordered: what its tune order says, and the secrets no order says."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.records import Broadcast, Programme
+from loa.codecs.key_schedule import MediaKey
+from loa.codecs.order_wire import Tune
+from loa.codecs.signed import SigningKey
+from loa.timing.line import samples_to_ns
+
+LEADS_MS = (30, 500, 2_000)
+"""From the decision to the first frame: time for the order to be written down and sent. Where the store is slower,
+the broadcast is ordered anew, as a new generation, with the next."""
+BLOCK_MS = 100
+"""What a block covers at most; it bounds how long a live listener must wait for one."""
+GRACE_MS = 60_000
+"""How much longer than its sound a tune order is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for: a programme, now, to areas and endpoints."""
+
+    programme: Programme
+    areas: tuple[bytes, ...]
+    endpoints: tuple[bytes, ...]
+    priority: int
+    volume: int
+    play_delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tune, the key of its sound, and the key of its signed blocks (None: the sound is not signed)."""
+
+    tune: Tune
+    key: MediaKey
+    block_key: SigningKey | None
+
+    def valid_ms(self, now_ns: int) -> int:
+        """How long from now the tune order is valid: to the end of the sound, and GRACE_MS more."""
+        tune = self.tune
+        frames = (tune.end_index or tune.index0) - tune.index0
+        end_ns = tune.start_ns + samples_to_ns(frames * tune.frame_samples)
+        return (end_ns - now_ns) // 1_000_000 + tune.play_delay_ms + GRACE_MS
+
+
+def plan_generation(
+    broadcast: Broadcast,
+    request: Request,
+    epoch: EpochSecrets,
+    *,
+    start_ns: int,
+    block_key: SigningKey | None,
+    taken: Collection[int],
+) -> Plan:
+    """The broadcast's generation, from `start_ns` of the epoch. `taken`: SSRCs that are on air now."""
+    ssrc, block_ssrc = _free_ssrcs(taken)
+    index0 = secrets.randbelow(1 << 16)
+    frame_ms = request.programme.frame_samples // 48
+    tune = Tune(
+        broadcast_id=broadcast.id,
+        generation=broadcast.generation,
+        ssrc=ssrc,
+        block_ssrc=block_ssrc,
+        index0=index0,
+        timestamp0=secrets.randbits(32),
+        epoch=epoch.epoch,
+        start_ns=start_ns,
+        play_delay_ms=request.play_delay_ms,
+        frame_samples=request.programme.frame_samples,
+        priority=request.priority,
+        volume=request.volume,
+        fade_ms=0,
+        secret_serial=epoch.serial,
+        block_key=block_key.public_key if block_key else b"",
+        block_frames=max(1, BLOCK_MS // frame_ms),
+        end_index=index0 + broadcast.frames_total,
+    )
+    # The key belongs to the serial that the order names, whatever is renewed while the order is written down.
+    return Plan(tune, epoch.media_key(broadcast.id, broadcast.generation), block_key)
+
+
+def _free_ssrcs(taken: Collection[int]) -> tuple[int, int]:
+    free: list[int] = []
+    while len(free) < 2:
+        ssrc = secrets.randbits(32)
+        if ssrc not in taken and ssrc not in free:
+            free.append(ssrc)
+    return free[0], free[1]

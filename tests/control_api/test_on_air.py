@@ -1,0 +1,222 @@
+"""On air through faults: a store that fails, a media process that dies, stops and starts that cross."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from loa import config as settings
+from loa.app.api_client import ApiClient, ApiError, Json
+from loa.app.core import Core
+from loa.errors import LoaError, StoreError
+from tests import sounds
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def programme(api: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("sound") / "siren.wav"
+    file.write_bytes(sounds.wav(sounds.siren(8.0)))
+    return str((await api.upload("Còi thử", file))["id"])
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def area(api: ApiClient) -> str:
+    return await api.create_area("Phường Lê Chân", "commune")
+
+
+class HeldBook:
+    """The order book, whose next order waits until it is let go, or fails."""
+
+    def __init__(self, core: Core, monkeypatch: pytest.MonkeyPatch, error: LoaError | None = None) -> None:
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+        book = core._director._book
+        issue = book.issue
+
+        async def held(*arguments: Any, **named: Any) -> Any:
+            self.reached.set()
+            await self.go.wait()
+            if error is not None:
+                raise error
+            return await issue(*arguments, **named)
+
+        monkeypatch.setattr(book, "issue", held)
+
+
+async def state(api: ApiClient, broadcast: Json) -> Json:
+    return await api.call("GET", f"/api/v1/broadcasts/{broadcast['id']}")
+
+
+async def newest(api: ApiClient) -> Json:
+    return (await api.items("/api/v1/broadcasts"))[-1]
+
+
+async def test_a_stop_silences_though_the_store_fails(
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broadcast = await api.start(programme, areas=[area])
+    with monkeypatch.context() as patch:
+        HeldBook(core, patch, StoreError("database is locked [SQL: BEGIN]")).go.set()
+        with pytest.raises(ApiError) as caught:
+            await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
+    assert caught.value.status == 503
+    assert "SQL" not in caught.value.detail
+    assert core._director.on_air() == ()
+    ended = await state(api, broadcast)
+    assert (ended["state"], ended["reason"]) == ("stopped", "stopped")
+
+
+async def test_stops_at_once_make_one_order(api: ApiClient, programme: str, area: str) -> None:
+    broadcast = await api.start(programme, areas=[area])
+    said = await asyncio.gather(*(api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop") for _ in range(5)))
+    assert {each["state"] for each in said} == {"stopped"}
+    orders = (await api.call("GET", f"/api/v1/broadcasts/{broadcast['id']}/orders"))["items"]
+    assert [order["action"] for order in orders] == ["tune", "stop"]
+    assert said[0]["frames_aired"] == (await state(api, broadcast))["frames_aired"]
+
+
+async def test_a_stop_before_it_began_keeps_it_off_air(
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldBook(core, monkeypatch)
+    starting = asyncio.create_task(api.start(programme, areas=[area]))
+    await held.reached.wait()
+    broadcast = await newest(api)
+    assert broadcast["state"] == "preparing"
+    await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
+    held.go.set()
+    assert (await starting)["state"] == "stopped"
+    assert core._director.on_air() == ()
+
+
+async def test_a_start_that_cannot_be_written_down_is_not_on_air(
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HeldBook(core, monkeypatch, StoreError("the disk is full")).go.set()
+    with pytest.raises(ApiError) as caught:
+        await api.start(programme, areas=[area])
+    assert caught.value.status == 503
+    await core._director.scribe.settled()
+    broadcast = await newest(api)
+    assert (broadcast["state"], broadcast["reason"], broadcast["frames_aired"]) == ("failed", "not_started", 0)
+    assert core._director.on_air() == ()
+
+
+async def test_a_store_that_is_slow_at_the_start_costs_no_word(
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = core._director._book
+    issue, calls = book.issue, []
+
+    async def slow_once(*arguments: Any, **named: Any) -> Any:
+        issued = await issue(*arguments, **named)
+        calls.append(arguments[0])
+        if len(calls) == 1:
+            monkeypatch.setattr(core._clock, "monotonic_ns", lambda later=core._clock.monotonic_ns: later() + 10**9)
+        return issued
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book, "issue", slow_once)
+        broadcast = await api.start(programme, areas=[area])
+    monkeypatch.undo()
+    assert broadcast["generation"] == 2
+    assert [call.generation for call in calls] == [1, 2]
+    assert calls[0].ssrc != calls[1].ssrc
+    await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
+
+
+def media_pid() -> int:
+    """The process id of this process's media process."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"media_process" in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+        except OSError:
+            continue
+    raise AssertionError("there is no media process")
+
+
+async def ready(api: ApiClient) -> bool:
+    try:
+        await api.call("GET", "/readyz")
+    except ApiError as error:
+        return error.status == 200  # "ready" is no JSON
+    return True
+
+
+async def test_a_media_process_that_dies_is_replaced_and_its_broadcast_told_failed(
+    core: Core, api: ApiClient, programme: str, area: str
+) -> None:
+    for _ in range(2):
+        broadcast = await api.start(programme, areas=[area])
+        running = core._director.on_air()[0]
+        os.kill(media_pid(), signal.SIGKILL)
+        async with asyncio.timeout(20):
+            await running.ended.wait()
+            await core._media_ready.wait()
+        told = await state(api, broadcast)
+        assert (told["state"], told["reason"]) == ("failed", "media_process_ended")
+        assert await ready(api)
+    again = await api.start(programme, areas=[area])
+    assert again["state"] == "on_air"
+    await api.call("POST", f"/api/v1/broadcasts/{again['id']}/stop")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def another(tmp_path: Path) -> AsyncIterator[Core]:
+    async with Core(settings.load(data_dir=tmp_path / "other", http_port=0)) as running:
+        yield running
+
+
+async def test_nothing_starts_while_the_core_goes_down(
+    another: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tone.wav"
+    file.write_bytes(sounds.wav(sounds.tone(1.0)))
+    token = another.admin_token_file.read_text().strip()
+    async with ApiClient(f"http://127.0.0.1:{another.http_port}", token) as api:
+        programme = (await api.upload("Tiếng", file))["id"]
+        area = await api.create_area("Xã", "commune")
+        held = HeldBook(another, monkeypatch)
+        starting = asyncio.create_task(api.start(programme, areas=[area]))
+        await held.reached.wait()
+        await another._director.close()
+        held.go.set()
+        with pytest.raises(ApiError) as caught:
+            await starting
+        assert caught.value.status == 409
+        await another._director.scribe.settled()
+        assert (await newest(api))["reason"] == "not_started"
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        for option in (f"--media-port={udp.getsockname()[1]}", f"--http-port={tcp.getsockname()[1]}"):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "loa", "serve", f"--data-dir={tmp_path / option}", "--http-port=0", option,
+                "--log-level=error", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            _, error = await asyncio.wait_for(process.communicate(), 30)
+            assert process.returncode == 1, error
+            assert b"Traceback" not in error
+            assert error.decode().splitlines()[-1].startswith("loa: ")
