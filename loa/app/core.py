@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -41,6 +39,7 @@ from loa.broadcast.store.tokens import Tokens
 from loa.config import CoreConfig
 from loa.control_api.application import make_application
 from loa.control_api.bearer import BearerTokens
+from loa.control_api.first_token import ensure_first_token, private_folder
 from loa.control_api.services import Services
 from loa.errors import ConfigError, LoaError, MediaError
 from loa.monitoring.metrics import make_exporter
@@ -81,13 +80,13 @@ class Core:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         config, clock = self.config, self._clock
         folder = config.data_dir
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         db = await Database.open(f"sqlite+aiosqlite:///{(folder / 'loa.sqlite').absolute()}")
         stack.push_async_callback(db.close)
         keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
         self._areas = Areas(db)
         self._endpoints = Endpoints(db)
-        receipts = Receipts(db)
+        receipts = self._receipts = Receipts(db)
         stack.push_async_callback(receipts.close)
         broadcasts = Broadcasts(db)
         library = await Library.open(
@@ -99,7 +98,8 @@ class Core:
         )
         stack.push_async_callback(library.close)
         tokens = BearerTokens(Tokens(db))
-        await self._first_token(tokens)
+        if await ensure_first_token(tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
+            log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
         self._hub = Hub(
             areas=self._areas,
             endpoints=self._endpoints,
@@ -145,14 +145,6 @@ class Core:
         await self._serve_http(services, stack)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()
-
-    async def _first_token(self, tokens: BearerTokens) -> None:
-        """The first start makes the administrator's token, and leaves it in a file only the owner reads."""
-        if await tokens.any():
-            return
-        text = await tokens.create("admin", "admin", self._clock.utc_ns() // 1_000_000)
-        write_private(self.admin_token_file, text + "\n")
-        log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
 
     async def _serve_http(self, services: Services, stack: contextlib.AsyncExitStack) -> None:
         runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
@@ -253,7 +245,12 @@ class Core:
                 self._media_counters = event.values
 
     def _counters(self) -> Mapping[str, Mapping[str, int]]:
-        return {"media": self._media_counters, "hub": self._hub.counters, "air": self._director.counters}
+        return {
+            "media": self._media_counters,
+            "hub": self._hub.counters,
+            "air": self._director.counters,
+            "receipts": self._receipts.counters,
+        }
 
     def _gauges(self) -> Mapping[str, float]:
         sessions = list(self._hub.sessions())
@@ -262,13 +259,6 @@ class Core:
             "endpoints_bound": sum(session.bound for session in sessions),
             "broadcasts_on_air": len(self._director.on_air()),
         }
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -67,7 +67,7 @@ def make_clock(skew: str | None) -> Clock:
 def make_output(text: str, clock: Clock, lead_ms: int = LEAD_NS // NS_PER_MS) -> Output:
     """The output that `card`, `card:DEVICE`, `wav:FOLDER` or `null` names. ConfigError for anything else.
 
-    `lead_ms`: how far ahead of its being heard a virtual card (wav, null) asks for the sound; a real one tells itself.
+    `lead_ms`: how far ahead of its being heard a virtual card (wav, null) asks for the sound.
     """
     if not 20 <= lead_ms <= 2_000:
         raise ConfigError(f"--lead-ms: {lead_ms} is not in 20 to 2,000")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from aiohttp import web
 
 from loa.control_api import auth, problems, public, routes
 from loa.control_api.link_socket import link
+from loa.control_api.places import TAKEN
 from loa.control_api.services import SERVICES, Services
 
 
@@ -13,13 +16,14 @@ def make_application(services: Services) -> web.Application:
     """The application over the rooms below."""
     app = web.Application(middlewares=[problems.middleware, auth.middleware])
     app[SERVICES] = services
+    app[TAKEN] = Counter()
     app.add_routes(
         [
             web.get("/healthz", public.healthz, name="healthz"),
             web.get("/readyz", public.readyz, name="readyz"),
             web.get("/metrics", public.metrics, name="metrics"),
-            web.get("/link", link, name="link"),
-            web.get("/listen/{id}.ogg", public.listen, name="listen"),
+            web.get("/link", link, name="link", allow_head=False),
+            web.get("/listen/{id}.ogg", public.listen, name="listen", allow_head=False),
             web.post("/api/v1/areas", routes.create_area),
             web.get("/api/v1/areas", routes.list_areas),
             web.get("/api/v1/areas/{id}", routes.get_area),

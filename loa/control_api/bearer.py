@@ -22,9 +22,18 @@ class BearerTokens:
 
     async def create(self, name: str, role: str, now_ms: int) -> str:
         """A new token's text: told here and never again."""
-        text = "loa_" + secrets.token_urlsafe(32)
-        await self._tokens.create(Token(new_id(now_ms), name, role, _hash(text), now_ms))
+        text = self.new_text()
+        await self.store(text, name, role, now_ms)
         return text
+
+    @staticmethod
+    def new_text() -> str:
+        """A text that is good for nothing until it is stored."""
+        return "loa_" + secrets.token_urlsafe(32)
+
+    async def store(self, text: str, name: str, role: str, now_ms: int) -> None:
+        """From now on `text` is a token; durable when this returns. Conflict when it is one already."""
+        await self._tokens.create(Token(new_id(now_ms), name, role, _hash(text), now_ms))
 
     async def check(self, text: str, now_ms: int) -> Token | None:
         """The token, if it is known, not revoked, and not expired."""

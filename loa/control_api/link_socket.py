@@ -7,12 +7,15 @@ import asyncio
 from aiohttp import WSMsgType, web
 
 from loa.codecs.link_wire import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from loa.control_api.places import place
 from loa.control_api.problems import Problem
 from loa.control_api.requests import services
 from loa.errors import LinkError
 
 HEARTBEAT_S = 15.0
 CLOSE_TIMEOUT_S = 2.0
+MAX_LINKS = 20_000
+"""Sockets open at once, those in their handshake too."""
 
 
 class SocketTransport:
@@ -50,7 +53,10 @@ class SocketTransport:
 
 
 async def link(request: web.Request) -> web.StreamResponse:
-    """Upgrade to a WebSocket of subprotocol loa.link.v1, and hand it to the hub."""
+    """Upgrade to a WebSocket of subprotocol loa.link.v1, and hand it to the hub.
+
+    Problem 400 `subprotocol`; 503 `busy` above MAX_LINKS.
+    """
     offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
         raise Problem(400, "subprotocol", f"offer the WebSocket subprotocol {SUBPROTOCOL}")
@@ -61,6 +67,7 @@ async def link(request: web.Request) -> web.StreamResponse:
         compress=False,
         timeout=CLOSE_TIMEOUT_S,
     )
-    await socket.prepare(request)
-    await services(request).hub.serve(SocketTransport(socket))
+    with place(request, "links", MAX_LINKS):
+        await socket.prepare(request)
+        await services(request).hub.serve(SocketTransport(socket))
     return socket

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -15,14 +15,21 @@ from loa.model import EMERGENCY_PRIORITY, EndpointKind, id_text
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def utc(ms: int | None) -> datetime | None:
-    """Milliseconds since 1970 as a time; None stays None."""
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    """Milliseconds since 1970 as a time. None stays None; so is a time after the year 9999, which none can show."""
+    if ms is None:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        return None
 
 
 class AreaIn(_Strict):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -35,7 +35,6 @@ _STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
     (MediaError, 422, "audio-unreadable"),
     (NotFound, 404, "not-found"),
     (Conflict, 409, "conflict"),
-    (StoreError, 503, "store-unavailable"),
     (WireError, 400, "malformed"),
     (ConfigError, 400, "malformed"),
 )
@@ -44,13 +43,16 @@ log = structlog.get_logger("loa.api")
 
 
 class Problem(LoaError):
-    """An answer other than the one asked for. `slug` names the kind, `detail` this case."""
+    """An answer other than the one asked for. `slug` names the kind, `detail` this case; `more` is told too."""
 
-    def __init__(self, status: int, slug: str, detail: str, **more: object) -> None:
+    def __init__(
+        self, status: int, slug: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.slug = slug
         self.detail = detail
+        self.headers = dict(headers or {})
         self.more = more
 
 
@@ -64,13 +66,18 @@ def response(problem: Problem, request_id: str) -> web.Response:
         "request_id": request_id,
         **problem.more,
     }
-    headers = {"WWW-Authenticate": 'Bearer realm="loa"'} if problem.status == 401 else {}
-    return web.Response(
+    headers = dict(problem.headers)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="loa"'
+    answer = web.Response(
         status=problem.status,
         text=json.dumps(body, ensure_ascii=False),
         content_type="application/problem+json",
         headers=headers,
     )
+    if problem.status == 408:
+        answer.force_close()
+    return answer
 
 
 def as_problem(error: LoaError | ValidationError) -> Problem:
@@ -88,9 +95,10 @@ def as_problem(error: LoaError | ValidationError) -> Problem:
     for kind, status, slug in _STATUS:
         if isinstance(error, kind):
             return Problem(status, slug, str(error))
-    return INTERNAL
+    return STORE if isinstance(error, StoreError) else INTERNAL
 
 
+STORE = Problem(503, "store-unavailable", "the store failed; the core's log has this request's id")
 INTERNAL = Problem(500, "internal", "the core made a mistake; its log has this request's id")
 
 
@@ -105,10 +113,11 @@ async def middleware(
         answer = await handler(request)
     except web.HTTPException as error:
         slug = error.reason.lower().replace(" ", "-")
-        answer = response(Problem(error.status, slug, error.reason), request_id)
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        answer = response(Problem(error.status, slug, error.reason, headers=headers), request_id)
     except (LoaError, ValidationError) as error:
         problem = as_problem(error)
-        if problem.status >= 500:
+        if problem.status >= 500 and problem is not error:
             log.error("request failed", request_id=request_id, path=request.path, error=str(error))
         answer = response(problem, request_id)
     except ConnectionError:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import structlog
 from aiohttp import web
 
+from loa.broadcast.air.director import Running
 from loa.broadcast.air.listen import ogg_pages
+from loa.control_api.places import place
 from loa.control_api.problems import REQUEST_ID, Problem
 from loa.control_api.requests import path_id, services
+
+MAX_LISTENERS = 500
+WRITE_TIMEOUT_S = 10.0
+"""A listener that takes nothing for so long is dropped."""
+
+log = structlog.get_logger("loa.api")
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -30,13 +41,21 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
-    """GET /listen/{id}.ogg: a broadcast on air as Ogg Opus (RFC 7845), from now to its end."""
+    """GET /listen/{id}.ogg: a broadcast on air as Ogg Opus (RFC 7845), from now to its end.
+
+    Problem 410 `not-on-air`; 503 `busy` above MAX_LISTENERS.
+    """
     core = services(request)
     broadcast_id = path_id(request)
     running = core.director.running(broadcast_id)
     if running is None:
         await core.broadcasts.get(broadcast_id)
         raise Problem(410, "not-on-air", "this broadcast is not on air")
+    with place(request, "listeners", MAX_LISTENERS):
+        return await _stream(request, running)
+
+
+async def _stream(request: web.Request, running: Running) -> web.StreamResponse:
     answer = web.StreamResponse(
         headers={
             "Content-Type": "audio/ogg",
@@ -46,9 +65,15 @@ async def listen(request: web.Request) -> web.StreamResponse:
     )
     await answer.prepare(request)
     try:
-        async for data in ogg_pages(running, core.clock):
-            await answer.write(data)
+        async for data in ogg_pages(running, services(request).clock):
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await answer.write(data)
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await answer.write_eof()
+    except TimeoutError:
+        log.info("a listener takes nothing and is dropped", request_id=request[REQUEST_ID])
+        if request.transport is not None:
+            request.transport.abort()
     except ConnectionError:
-        return answer
-    await answer.write_eof()
+        pass  # the listener has gone, as listeners do
     return answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
@@ -15,8 +17,10 @@ from loa.errors import NotFound
 from loa.model import parse_id
 
 MAX_JSON_BYTES = 65_536
+BODY_TIMEOUT_S = 15.0
 MAX_PAGE = 500
 DEFAULT_PAGE = 100
+_LIMIT = re.compile("[0-9]{1,3}")
 
 Model = TypeVar("Model", bound=BaseModel)
 Row = TypeVar("Row")
@@ -29,22 +33,31 @@ def services(request: web.Request) -> Services:
 
 
 async def body(request: web.Request, model: type[Model]) -> Model:
-    """The JSON body as `model`; Problem 400, 413, 415 or 422 otherwise."""
+    """The JSON body as `model`; Problem 400, 408, 413, 415 or 422 otherwise."""
     if request.content_type != "application/json":
         raise Problem(415, "unsupported-media-type", "the body must be application/json")
     if (request.content_length or 0) > MAX_JSON_BYTES:
         raise Problem(413, "too-large", f"a body may have {MAX_JSON_BYTES} bytes")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            data = await _read(request)
+    except TimeoutError as error:
+        raise Problem(408, "timeout", f"the body took longer than {BODY_TIMEOUT_S:g} s") from error
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            raise Problem(400, "malformed", "the body is not JSON") from error
+        raise
+
+
+async def _read(request: web.Request) -> bytes:
     data = bytearray()
     async for chunk in request.content.iter_any():
         data += chunk
         if len(data) > MAX_JSON_BYTES:
             raise Problem(413, "too-large", f"a body may have {MAX_JSON_BYTES} bytes")
-    try:
-        return model.model_validate_json(bytes(data))
-    except ValidationError as error:
-        if error.errors()[0]["type"] == "json_invalid":
-            raise Problem(400, "malformed", "the body is not JSON") from error
-        raise
+    return bytes(data)
 
 
 def path_id(request: web.Request) -> bytes:
@@ -62,13 +75,14 @@ def ids(values: Sequence[UUID]) -> tuple[bytes, ...]:
 
 def page(request: web.Request, parse: Callable[[str], Key]) -> tuple[Key | None, int]:
     """Where the page begins (`?after=`, read by `parse`) and how many it may hold (`&limit=`)."""
-    after, limit = request.query.get("after"), request.query.get("limit", str(DEFAULT_PAGE))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_PAGE:
+    after, text = request.query.get("after"), request.query.get("limit", str(DEFAULT_PAGE))
+    limit = int(text) if _LIMIT.fullmatch(text) else 0
+    if not 1 <= limit <= MAX_PAGE:
         raise Problem(400, "malformed", f"limit must be 1 to {MAX_PAGE}")
     if after is None:
-        return None, int(limit)
+        return None, limit
     try:
-        return parse(after), int(limit)
+        return parse(after), limit
     except ValueError as error:
         raise Problem(400, "malformed", "after must be what `next` gave") from error
 

@@ -250,8 +250,7 @@ async def start_broadcast(request: web.Request) -> web.Response:
 async def list_broadcasts(request: web.Request) -> web.Response:
     """GET /api/v1/broadcasts"""
     after, limit = page(request, parse_id)
-    core = services(request)
-    rows = [core.director.latest(row) for row in await core.broadcasts.list(after, limit)]
+    rows = await services(request).director.page(after, limit)
     return json_page(rows, limit, BroadcastOut.of, lambda row: id_text(row.id))
 
 

@@ -9,8 +9,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from loa import __version__
+from loa.broadcast.air import air_counters
 
 Counters = Mapping[str, int]
+GAUGES: Mapping[str, frozenset[str]] = {"media": air_counters.GAUGES}
+"""Those among a room's counters that go down too, by room."""
 
 
 class LoaCollector(Collector):
@@ -30,7 +33,8 @@ class LoaCollector(Collector):
         yield info
         for room, values in sorted(self._counters().items()):
             for name, value in sorted(values.items()):
-                yield CounterMetricFamily(f"loa_{room}_{name}", f"{name} in {room}.", value=value)
+                family = GaugeMetricFamily if name in GAUGES.get(room, ()) else CounterMetricFamily
+                yield family(f"loa_{room}_{name}", f"{name} in {room}.", value=value)
         for name, gauge in sorted(self._gauges().items()):
             yield GaugeMetricFamily(f"loa_{name}", f"{name}.", value=gauge)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -139,15 +139,21 @@ class Director:
         """All that is on air."""
         return tuple(self._running.values())
 
-    def latest(self, broadcast: Broadcast) -> Broadcast:
-        """What is known of a broadcast, be it written down yet or not."""
-        running = self._running.get(broadcast.id)
-        return running.broadcast if running else self.scribe.latest(broadcast)
-
     async def get(self, broadcast_id: bytes) -> Broadcast:
-        """The broadcast as it is now; NotFound."""
-        running = self._running.get(broadcast_id)
-        return running.broadcast if running else self.scribe.latest(await self._broadcasts.get(broadcast_id))
+        """The broadcast as it is now, be it written down yet or not; NotFound."""
+        unwritten = self.scribe.unwritten()
+        return self._latest(await self._broadcasts.get(broadcast_id), unwritten)
+
+    async def page(self, after_id: bytes | None, limit: int) -> list[Broadcast]:
+        """Up to `limit` broadcasts in the order they were made, after `after_id`, as they are now."""
+        unwritten = self.scribe.unwritten()
+        return [self._latest(row, unwritten) for row in await self._broadcasts.list(after_id, limit)]
+
+    def _latest(self, row: Broadcast, unwritten: Mapping[bytes, Broadcast]) -> Broadcast:
+        running = self._running.get(row.id)
+        if running is not None:
+            return running.broadcast
+        return self.scribe.unwritten().get(row.id) or unwritten.get(row.id, row)
 
     # --- starting ---------------------------------------------------------------------------------------------
 
@@ -237,8 +243,7 @@ class Director:
         if self._on_duty() != (media, epoch):
             raise Conflict("the media process ended meanwhile")
         if self._preparing[broadcast.id].is_set():
-            self._tell_end(broadcast, BroadcastState.STOPPED, "stopped")
-            return self.scribe.latest(broadcast)
+            return self._tell_end(broadcast, BroadcastState.STOPPED, "stopped")
         self._take_on_air(media, Running(broadcast, plan.tune, order, packets), plan)
         return broadcast
 

@@ -40,9 +40,9 @@ class Scribe:
         if urgent:
             self._urgent.set()
 
-    def latest(self, broadcast: Broadcast) -> Broadcast:
-        """What is known of a broadcast beyond what the store said."""
-        return self._waiting.get(broadcast.id, broadcast)
+    def unwritten(self) -> dict[bytes, Broadcast]:
+        """What the store has not been told yet, by broadcast id. Take it before the store is asked: a copy."""
+        return dict(self._waiting)
 
     async def settled(self) -> None:
         """Wait until all that was put is written."""

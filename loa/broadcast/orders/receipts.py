@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from loa.broadcast.orders.targets import OrderTargets, places
 from loa.broadcast.records import ReceiptRow
 from loa.broadcast.store import receipts as stored
 from loa.broadcast.store.database import Database
@@ -17,6 +18,8 @@ from loa.model import ReceiptState
 
 GROUP_WAIT_S = 0.02
 GROUP_RECEIPTS = 500
+MAX_AHEAD_MS = 86_400_000
+"""A receipt from further in the future carries no time that can be believed."""
 _MOST = (1 << 63) - 1
 
 Ack = tuple[bytes, int]
@@ -36,11 +39,12 @@ class _Waiting:
 class Receipts:
     """Records receipts. What waits is bounded by its callers: each waits for its own batch of receipts.
 
-    `counters`: received, stored (receipts that changed a row), unknown_order, commits.
+    `counters`: received, stored (receipts that changed a row), unknown_order, not_meant, commits.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._targets = OrderTargets()
         self._waiting: list[_Waiting] = []
         self._full = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -50,8 +54,9 @@ class Receipts:
     async def record(self, endpoint_id: bytes, receipts: Sequence[Receipt], now_ms: int) -> list[Ack]:
         """Write an endpoint's receipts down; what may be acknowledged, once it is durable.
 
-        A state never goes down. A receipt for an order that nobody issued is acknowledged, so that it is not
-        sent again, but not stored. StoreError when they could not be stored: nothing is to be acknowledged.
+        A state never goes down. A receipt for an order that nobody issued, or that does not mean this endpoint,
+        is acknowledged, so that it is not sent again, but not stored. StoreError when they could not be stored:
+        nothing is to be acknowledged.
         """
         if self._closed:
             raise StoreError("receipts are closed")
@@ -106,18 +111,20 @@ class Receipts:
 
     async def _write(self, group: list[_Waiting]) -> None:
         async with self._db.write() as connection:
-            known = await stored.known_orders(connection, {r.order_id for w in group for r in w.receipts})
-            keys = {(r.order_id, w.endpoint_id) for w in group for r in w.receipts if r.order_id in known}
+            targets = await self._targets.of(connection, {r.order_id for w in group for r in w.receipts})
+            place = await places(connection, {w.endpoint_id for w in group}) if targets else {}
+            asked = {(r.order_id, w.endpoint_id) for w in group for r in w.receipts if r.order_id in targets}
+            keys = {key for key in asked if targets[key[0]].mean(key[1], place.get(key[1], ()))}
             before = await stored.load(connection, keys)
             after = dict(before)
             tally: Counter[str] = Counter(commits=1)
             for waiting in group:
                 for receipt in waiting.receipts:
                     tally["received"] += 1
-                    if receipt.order_id not in known:
-                        tally["unknown_order"] += 1
-                        continue
                     key: ReceiptKey = (receipt.order_id, waiting.endpoint_id)
+                    if key not in keys:
+                        tally["not_meant" if receipt.order_id in targets else "unknown_order"] += 1
+                        continue
                     row = merged(after.get(key), waiting.endpoint_id, receipt, waiting.now_ms)
                     if row != after.get(key):
                         tally["stored"] += 1
@@ -148,13 +155,15 @@ class Receipts:
 def merged(row: ReceiptRow | None, endpoint_id: bytes, receipt: Receipt, now_ms: int) -> ReceiptRow:
     """`row` with what `receipt` adds. What was said first of a state stays, and the state never goes down.
 
+    `now_ms` stands in for a time that the endpoint did not know, or that lies more than MAX_AHEAD_MS ahead.
+
     Two exceptions tell the truth: accepted overrides refused, since anybody can make an endpoint refuse false bytes
     under an order's name; and a speaker that was switched off in the middle may take the broadcast up again, so a
     result overrides one that says shutdown.
     """
     if row is None:
         row = ReceiptRow(receipt.order_id, endpoint_id, receipt.state)
-    at_ms = receipt.at_ms or now_ms
+    at_ms = receipt.at_ms if 0 < receipt.at_ms <= now_ms + MAX_AHEAD_MS else now_ms
     if _height(receipt.state) > _height(row.state):
         row = replace(row, state=receipt.state)
     if receipt.state == ReceiptState.RECEIVED and row.received_ms is None:

@@ -91,55 +91,73 @@ class Enrolments:
         """
         if len(device_key) != KEY_BYTES or len(nonce) != NONCE_BYTES:
             raise WireError("a claim needs a device key of 32 bytes and a nonce of 16")
-        wrong = False
-        # One transaction of the one writer: of two claims at once, the second finds the code used.
-        async with self._db.write() as connection:
-            enrolment = await stored.by_code(connection, code_id)
-            if enrolment is None:
-                raise EnrolmentError("unknown", "no enrolment has this code")
-            if enrolment.wrong_claims >= MAX_WRONG_CLAIMS:
-                raise EnrolmentError("spent", "this code was tried wrongly too often")
-            if now_ms > enrolment.expires_ms:
-                raise EnrolmentError("expired", "this code is no longer valid")
+        # Anybody may claim, so only a claim that has something to write waits for the one writer.
+        async with self._db.read() as connection:
+            enrolment = await self._good(connection, code_id, now_ms)
             expected = enrolment_wire.claim_mac(
                 enrolment.key, code_id=code_id, device_key=device_key, nonce=nonce, kind=kind
             )
-            if not hmac.compare_digest(expected, mac):
-                wrong = True
-                # A code that is used cannot be guessed to any profit, and its device may still ask again.
-                if enrolment.endpoint_id is None:
-                    await stored.count_wrong(connection, enrolment.id)
-            else:
-                endpoint = await self._endpoint(connection, enrolment, device_key, kind, now_ms)
-                path = await stored_areas.path(connection, endpoint.area_id)
-        if wrong:
+            knows = hmac.compare_digest(expected, mac)
+            if knows:
+                if kind != enrolment.kind:
+                    raise EnrolmentError("kind", f"this code is for a {enrolment.kind}")
+                endpoint = await self._before(connection, enrolment, device_key)
+                path = await stored_areas.path(connection, enrolment.area_id)
+        if not knows:
+            # A code that is used cannot be guessed to any profit, and its device may still ask again.
+            if enrolment.endpoint_id is None:
+                await self._count_wrong(code_id, now_ms)
             raise EnrolmentError("wrong", "the device does not know this code")
+        if endpoint is None:
+            endpoint = await self._enrol(code_id, device_key, now_ms)
         return self._answer(enrolment, endpoint, path, nonce)
 
     @staticmethod
-    async def _endpoint(
-        connection: AsyncConnection, enrolment: Enrolment, device_key: bytes, kind: str, now_ms: int
-    ) -> Endpoint:
-        """The endpoint that the code has become, now or before."""
-        if kind != enrolment.kind:
-            raise EnrolmentError("kind", f"this code is for a {enrolment.kind}")
-        if enrolment.endpoint_id is not None:
-            endpoint = await stored_endpoints.get(connection, enrolment.endpoint_id)
-            if enrolment.claimed_by_key != device_key or endpoint.revoked_ms is not None:
-                raise EnrolmentError("used", "this code has been used")
-            return endpoint
-        endpoint = Endpoint(
-            id=new_id(now_ms),
-            kind=enrolment.kind,
-            name=enrolment.name,
-            area_id=enrolment.area_id,
-            device_key=device_key,
-            enrolled_ms=now_ms,
-            revoked_ms=None,
-            placement_serial=1,
-        )
-        await stored_endpoints.insert(connection, endpoint)
-        await stored.set_claimed(connection, enrolment.id, device_key, endpoint.id)
+    async def _good(connection: AsyncConnection, code_id: str, now_ms: int) -> Enrolment:
+        """The enrolment of a code that may be tried."""
+        enrolment = await stored.by_code(connection, code_id)
+        if enrolment is None:
+            raise EnrolmentError("unknown", "no enrolment has this code")
+        if enrolment.wrong_claims >= MAX_WRONG_CLAIMS:
+            raise EnrolmentError("spent", "this code was tried wrongly too often")
+        if now_ms > enrolment.expires_ms:
+            raise EnrolmentError("expired", "this code is no longer valid")
+        return enrolment
+
+    async def _count_wrong(self, code_id: str, now_ms: int) -> None:
+        async with self._db.write() as connection:
+            enrolment = await self._good(connection, code_id, now_ms)
+            if enrolment.endpoint_id is None:
+                await stored.count_wrong(connection, enrolment.id)
+
+    @staticmethod
+    async def _before(connection: AsyncConnection, enrolment: Enrolment, device_key: bytes) -> Endpoint | None:
+        """The endpoint that this device has become by the code before, or None while the code is unused."""
+        if enrolment.endpoint_id is None:
+            return None
+        endpoint = await stored_endpoints.get(connection, enrolment.endpoint_id)
+        if enrolment.claimed_by_key != device_key or endpoint.revoked_ms is not None:
+            raise EnrolmentError("used", "this code has been used")
+        return endpoint
+
+    async def _enrol(self, code_id: str, device_key: bytes, now_ms: int) -> Endpoint:
+        """The endpoint that the code becomes; of two devices at once, the second finds the code used."""
+        async with self._db.write() as connection:
+            enrolment = await self._good(connection, code_id, now_ms)
+            if (endpoint := await self._before(connection, enrolment, device_key)) is not None:
+                return endpoint
+            endpoint = Endpoint(
+                id=new_id(now_ms),
+                kind=enrolment.kind,
+                name=enrolment.name,
+                area_id=enrolment.area_id,
+                device_key=device_key,
+                enrolled_ms=now_ms,
+                revoked_ms=None,
+                placement_serial=1,
+            )
+            await stored_endpoints.insert(connection, endpoint)
+            await stored.set_claimed(connection, enrolment.id, device_key, endpoint.id)
         return endpoint
 
     def _answer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -13,6 +13,8 @@ from loa.broadcast.store.tables import area
 from loa.codecs.statement_wire import MAX_DEPTH_OF_AREAS
 from loa.errors import NotFound, StoreError
 from loa.model import id_text
+
+_IN_ONE_QUERY = 5_000
 
 
 def _area(row: Row[Any]) -> Area:
@@ -59,6 +61,29 @@ async def path(connection: AsyncConnection, area_id: bytes) -> tuple[bytes, ...]
         upwards.append(at)
         at = (await get(connection, at)).parent_id
     return tuple(reversed(upwards))
+
+
+async def paths(connection: AsyncConnection, area_ids: Iterable[bytes]) -> dict[bytes, frozenset[bytes]]:
+    """For each of these areas that exists: its own id and those of all above it."""
+    leaves = list(set(area_ids))
+    parents: dict[bytes, bytes | None] = {}
+    for at in range(0, len(leaves), _IN_ONE_QUERY):
+        some = leaves[at : at + _IN_ONE_QUERY]
+        above = select(area.c.id, area.c.parent_id).where(area.c.id.in_(some)).cte("above", recursive=True)
+        above = above.union(select(area.c.id, area.c.parent_id).join(above, above.c.parent_id == area.c.id))
+        rows = await connection.execute(select(above.c.id, above.c.parent_id))
+        parents.update((row.id, row.parent_id) for row in rows)
+    return {leaf: _upwards(leaf, parents) for leaf in leaves if leaf in parents}
+
+
+def _upwards(leaf: bytes, parents: Mapping[bytes, bytes | None]) -> frozenset[bytes]:
+    found: set[bytes] = set()
+    at: bytes | None = leaf
+    # Even a loop in the tree comes to an end.
+    while at is not None and at not in found:
+        found.add(at)
+        at = parents.get(at)
+    return frozenset(found)
 
 
 async def subtrees(connection: AsyncConnection, area_ids: Iterable[bytes]) -> set[bytes]:

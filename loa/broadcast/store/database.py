@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
@@ -19,9 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from loa.errors import ConfigError, Conflict, StoreError
 
+REFUSAL = "the store refuses it: something of that name is there already, or what it refers to is not"
+"""What a broken constraint is told as: tables and columns are for the log."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
 _WRITES = "loa_writes"
+
+log = structlog.get_logger("loa.store")
 
 
 class Database:
@@ -76,7 +81,8 @@ class Database:
                 async with connection.begin():
                     yield connection
         except IntegrityError as error:
-            raise Conflict(f"the store refuses it: {error.orig}") from error
+            log.warning("the store refuses a row", error=str(error.orig))
+            raise Conflict(REFUSAL) from error
         except (SQLAlchemyError, OSError) as error:
             raise StoreError(f"the store failed: {error}") from error
 
@@ -121,11 +127,12 @@ async def upsert(
 def _engine(text_url: str) -> AsyncEngine:
     url = make_url(text_url)
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url)
+        return create_async_engine(url, hide_parameters=True)
     if not url.database or url.database == ":memory:":
         raise OSError("a database in memory loses what it was told")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_async_engine(url)
+    # Errors are logged: what a statement carries (keys, hashes of tokens) is not to be among them.
+    engine = create_async_engine(url, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

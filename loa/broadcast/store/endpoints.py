@@ -86,6 +86,15 @@ async def named(connection: AsyncConnection, endpoint_ids: Iterable[bytes]) -> l
     return found
 
 
+async def areas_of(connection: AsyncConnection, endpoint_ids: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The area that each of these endpoints stands in directly. Unknown ids give nothing."""
+    found: dict[bytes, bytes] = {}
+    for some in _chunks(endpoint_ids):
+        rows = await connection.execute(select(endpoint.c.id, endpoint.c.area_id).where(endpoint.c.id.in_(some)))
+        found.update((row.id, row.area_id) for row in rows)
+    return found
+
+
 async def set_revoked(connection: AsyncConnection, endpoint_id: bytes, now_ms: int) -> None:
     """Mark an endpoint as revoked; the first time stays."""
     await connection.execute(

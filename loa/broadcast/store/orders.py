@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -40,6 +41,12 @@ async def insert(connection: AsyncConnection, new: StoredOrder) -> None:
             expires_ms=new.expires_ms,
         )
     )
+
+
+async def bundles(connection: AsyncConnection, order_ids: Collection[bytes]) -> dict[bytes, bytes]:
+    """The bundles of those of the ids that are orders."""
+    query = select(order_.c.order_id, order_.c.bundle).where(order_.c.order_id.in_(order_ids))
+    return {row.order_id: row.bundle for row in await connection.execute(query)}
 
 
 async def of_broadcast(connection: AsyncConnection, broadcast_id: bytes) -> list[StoredOrder]:

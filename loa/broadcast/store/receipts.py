@@ -24,12 +24,6 @@ def _receipt(row: Row[Any]) -> ReceiptRow:
     return ReceiptRow(**{**values, "state": ReceiptState(values["state"])})
 
 
-async def known_orders(connection: AsyncConnection, order_ids: Collection[bytes]) -> set[bytes]:
-    """Those of the ids that are orders."""
-    query = select(order_.c.order_id).where(order_.c.order_id.in_(order_ids))
-    return set((await connection.execute(query)).scalars())
-
-
 async def load(connection: AsyncConnection, keys: Collection[ReceiptKey]) -> dict[ReceiptKey, ReceiptRow]:
     """The rows with these keys, as far as there are any."""
     query = select(receipt).where(tuple_(receipt.c.order_id, receipt.c.endpoint_id).in_(list(keys)))

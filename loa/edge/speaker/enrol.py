@@ -5,6 +5,7 @@ The two ends prove to each other that they know the code; nothing is pinned befo
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import secrets
@@ -26,6 +27,8 @@ from loa.model import EndpointKind, parse_id
 NONCE_BYTES = 16
 _MAX_ANSWER_BYTES = 262_144
 _TIMEOUT_S = 15.0
+_BUSY_TRIES = 10
+_BUSY_S = 1.0
 _WORDS = {
     "unknown": "Không có mã ghi danh này / There is no such enrolment code",
     "wrong": "Mã ghi danh sai / The enrolment code is wrong",
@@ -122,7 +125,8 @@ async def claim(core_url: str, code: str, state_dir: Path, kind: str = EndpointK
             "wrong", "Mã ghi danh gồm 20 chữ và số, bốn nhóm năm / An enrolment code has four groups of five"
         ) from error
     request = Claim(typed, identity.device_key(folder), secrets.token_bytes(NONCE_BYTES), str(kind))
-    made = verify_answer(request, await _post(core_url.rstrip("/") + "/api/v1/enrolments/claim", request.body()))
+    url = core_url.rstrip("/") + "/api/v1/enrolments/claim"
+    made = verify_answer(request, await _post_until_free(url, request.body()))
     identity.enrolled(
         folder,
         endpoint_id=made.endpoint_id,
@@ -131,6 +135,20 @@ async def claim(core_url: str, code: str, state_dir: Path, kind: str = EndpointK
         placement=made.placement,
     )
     return made.endpoint_id
+
+
+async def _post_until_free(url: str, body: dict[str, str]) -> object:
+    """Ask again where the server is busy with other claims: a whole street may be switched on at once."""
+    for _ in range(_BUSY_TRIES):
+        try:
+            return await _post(url, body)
+        except _BusyError:
+            await asyncio.sleep(_BUSY_S * (0.5 + secrets.randbelow(1000) / 1000))
+    return await _post(url, body)
+
+
+class _BusyError(EnrolmentError):
+    """The server takes no further claim now."""
 
 
 async def _post(url: str, body: dict[str, str]) -> object:
@@ -148,6 +166,8 @@ async def _post(url: str, body: dict[str, str]) -> object:
         raise WireError(f"the server answered {status} with no JSON") from error
     if status == 200:
         return answer
+    if status == 503:
+        raise _BusyError("unknown", "Máy chủ đang bận, hãy thử lại / The server is busy, try again")
     raise _refusal(status, answer)
 
 

@@ -78,10 +78,10 @@ async def test_it_tries_until_the_store_takes_it_and_remembers_meanwhile(monkeyp
     ended = replace(ONE, state=BroadcastState.ENDED)
     async with writing(store) as scribe:
         scribe.put(ended, urgent=True)
-        assert scribe.latest(ONE) == ended
+        assert scribe.unwritten() == {ONE.id: ended}
         await scribe.settled()
         assert scribe.failures == 3
-        assert scribe.latest(ONE) == ONE
+        assert scribe.unwritten() == {}
     assert store.writes == [(ended,)]
 
 

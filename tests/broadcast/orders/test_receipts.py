@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
-from loa.broadcast.orders.receipts import GROUP_RECEIPTS, Receipts, merged
-from loa.broadcast.records import ReceiptRow
+from loa.broadcast.orders.receipts import GROUP_RECEIPTS, MAX_AHEAD_MS, Receipts, merged
+from loa.broadcast.orders.targets import KEPT_ORDERS
+from loa.broadcast.records import Area, Endpoint, ReceiptRow
+from loa.broadcast.store import areas as stored_areas
+from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
 from loa.codecs.link_wire import Receipt, Result
 from loa.codecs.order_wire import Stop
 from loa.errors import StoreError
-from loa.model import ReceiptState
+from loa.model import EndpointKind, ReceiptState
 from tests.broadcast.orders.standing import NOW_MS, a_broadcast, a_tune
 
 AREA = b"a" * 16
@@ -42,7 +46,18 @@ def _receipt(order_id: bytes, state: ReceiptState, at_ms: int = NOW_MS + 7) -> R
     )
 
 
-async def _order(db: Database, keyring: KeyRing) -> tuple[bytes, bytes]:
+async def _stand(db: Database, area_id: bytes, endpoints: Iterable[bytes], parent_id: bytes | None = None) -> None:
+    """An area, and endpoints in it."""
+    async with db.write() as connection:
+        await stored_areas.insert(connection, Area(area_id, parent_id, "An Biên", "commune", None, NOW_MS))
+        for endpoint_id in endpoints:
+            new = Endpoint(endpoint_id, EndpointKind.SPEAKER, "Loa", area_id, b"k" * 32, NOW_MS, None, 1)
+            await stored_endpoints.insert(connection, new)
+
+
+async def _order(db: Database, keyring: KeyRing, endpoints: int = 8) -> tuple[bytes, bytes]:
+    """A broadcast and its order to AREA, where this many endpoints stand."""
+    await _stand(db, AREA, map(_endpoint, range(endpoints)))
     broadcast = await a_broadcast(db)
     issued = await OrderBook(db, keyring).issue(
         a_tune(broadcast.id), [AREA], [], NOW_MS, NOW_MS + 60_000, broadcast.id
@@ -98,6 +113,52 @@ async def test_without_trusted_time_the_cores_time_is_written(db: Database, keyr
     assert [row.received_ms for row in await receipts.for_broadcast(broadcast_id)] == [NOW_MS + 99]
 
 
+async def test_a_time_that_cannot_be_is_replaced_by_the_cores(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    said = (NOW_MS + MAX_AHEAD_MS, NOW_MS + MAX_AHEAD_MS + 1, 1 << 62, (1 << 63) - 1)
+    for n, at_ms in enumerate(said):
+        await receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.RECEIVED, at_ms)], NOW_MS)
+    rows = await receipts.for_broadcast(broadcast_id)
+    assert [row.received_ms for row in rows] == [NOW_MS + MAX_AHEAD_MS, NOW_MS, NOW_MS, NOW_MS]
+
+
+async def test_only_those_whom_an_order_means_leave_a_receipt(db: Database, keyring: KeyRing) -> None:
+    above, below, beside = b"A" * 16, b"b" * 16, b"c" * 16
+    await _stand(db, above, [_endpoint(100)])
+    await _stand(db, AREA, [_endpoint(1)], above)
+    await _stand(db, below, [_endpoint(2)], AREA)
+    await _stand(db, beside, [_endpoint(101), _endpoint(3)], above)
+    broadcast = await a_broadcast(db)
+    issued = await OrderBook(db, keyring).issue(
+        a_tune(broadcast.id), [AREA], [_endpoint(3)], NOW_MS, NOW_MS + 60_000, broadcast.id
+    )
+    receipts = Receipts(db)
+    receipt = _receipt(issued.order_id, ReceiptState.FINISHED)
+    asked = [_endpoint(n) for n in (1, 2, 3, 100, 101, 999)]
+    for _ in range(2):
+        acks = await asyncio.gather(*(receipts.record(each, [receipt], NOW_MS) for each in asked))
+        assert acks == [[(issued.order_id, 5)]] * len(asked)
+    assert [row.endpoint_id for row in await receipts.for_broadcast(broadcast.id)] == asked[:3]
+    assert await receipts.summary(broadcast.id) == {ReceiptState.FINISHED: 3}
+    assert (receipts.counters["not_meant"], receipts.counters["unknown_order"]) == (6, 0)
+
+
+async def test_more_orders_than_are_kept_in_mind_are_all_known(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, _ = await _order(db, keyring)
+    book, receipts = OrderBook(db, keyring), Receipts(db)
+    orders = [
+        (await book.issue(Stop(broadcast_id, 0), [AREA], [], NOW_MS, NOW_MS + 1, broadcast_id)).order_id
+        for _ in range(KEPT_ORDERS + 3)
+    ]
+    for _ in range(2):
+        for some in (orders, orders[:2], orders[-2:]):
+            given_receipts = [_receipt(order_id, ReceiptState.ACCEPTED) for order_id in some]
+            await receipts.record(_endpoint(1), given_receipts, NOW_MS)
+    assert len(await receipts.for_broadcast(broadcast_id)) == len(orders)
+    assert (receipts.counters["unknown_order"], receipts.counters["not_meant"]) == (0, 0)
+
+
 async def test_receipts_for_unknown_orders_are_acknowledged_and_counted_but_not_stored(
     db: Database, keyring: KeyRing
 ) -> None:
@@ -111,9 +172,9 @@ async def test_receipts_for_unknown_orders_are_acknowledged_and_counted_but_not_
 
 
 async def test_many_endpoints_at_once_share_a_commit(db: Database, keyring: KeyRing) -> None:
-    broadcast_id, order_id = await _order(db, keyring)
-    receipts = Receipts(db)
     count = 3 * GROUP_RECEIPTS + 20
+    broadcast_id, order_id = await _order(db, keyring, count)
+    receipts = Receipts(db)
     await asyncio.gather(
         *(receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.ACCEPTED)], NOW_MS) for n in range(count))
     )

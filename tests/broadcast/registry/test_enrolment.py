@@ -154,6 +154,34 @@ async def test_wrong_claims_on_a_used_code_do_not_shut_its_device_out(db: Databa
     assert await _claim(enrolments, code) == first
 
 
+async def test_claims_that_write_nothing_do_not_wait_for_the_writer(db: Database, enrolments: Enrolments) -> None:
+    used, spent, fresh = [await _code(db, enrolments) for _ in range(3)]
+    first = await _claim(enrolments, used)
+    for _ in range(MAX_WRONG_CLAIMS):
+        assert await _slug(asyncio.ensure_future(_claim(enrolments, spent, key=b"w" * 32))) == "wrong"
+    late = NOW_MS + VALID_S * 1000 + 1
+    async with db.write(), asyncio.timeout(5):
+        for claim, slug in (
+            (_claim(enrolments, EnrolmentCode("ZZZZZ", "0" * 15)), "unknown"),
+            (_claim(enrolments, fresh, now_ms=late), "expired"),
+            (_claim(enrolments, fresh, key=b"w" * 32, now_ms=late), "expired"),
+            (_claim(enrolments, fresh, kind="board"), "kind"),
+            (_claim(enrolments, spent), "spent"),
+            (_claim(enrolments, used, key=b"w" * 32), "wrong"),
+            (_claim(enrolments, used, OTHER_DEVICE), "used"),
+        ):
+            assert await _slug(asyncio.ensure_future(claim)) == slug
+        assert await _claim(enrolments, used) == first
+
+
+async def test_of_wrong_claims_at_once_each_is_counted_and_no_more(db: Database, enrolments: Enrolments) -> None:
+    code = await _code(db, enrolments)
+    claims = [asyncio.ensure_future(_claim(enrolments, code, key=b"w" * 32)) for _ in range(2 * MAX_WRONG_CLAIMS)]
+    slugs = [await _slug(claim) for claim in claims]
+    assert sorted(slugs) == ["spent"] * MAX_WRONG_CLAIMS + ["wrong"] * MAX_WRONG_CLAIMS
+    assert [each.wrong_claims for each in await enrolments.list()] == [MAX_WRONG_CLAIMS]
+
+
 async def test_a_mac_over_other_values_is_wrong(db: Database, enrolments: Enrolments) -> None:
     code = await _code(db, enrolments)
     mac = claim_mac(code.key(), code_id=code.code_id, device_key=DEVICE, nonce=b"n" * 16, kind="speaker")

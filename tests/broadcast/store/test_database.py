@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select, text
 
-from loa.broadcast.store.database import Database, migrate, migrate_down, upsert
+from loa.broadcast.store.database import REFUSAL, Database, migrate, migrate_down, upsert
 from loa.broadcast.store.tables import metadata, order_sequence
 from loa.errors import ConfigError, Conflict, StoreError
 
@@ -150,6 +150,19 @@ async def test_a_broken_constraint_is_a_conflict_and_other_failures_are_store_er
     with pytest.raises(StoreError, match="the store failed"):
         async with db.read() as connection:
             await connection.execute(text("SELECT nothing FROM nowhere"))
+
+
+async def test_a_conflict_tells_no_table_and_a_failure_no_values(db: Database) -> None:
+    row = {"signer": SIGNER, "last_seq": 987_654_321}
+    await _bump(db)
+    with pytest.raises(Conflict) as refused:
+        async with db.write() as connection:
+            await connection.execute(order_sequence.insert().values(row))
+    assert str(refused.value) == REFUSAL
+    with pytest.raises(StoreError) as failed:
+        async with db.read() as connection:
+            await connection.execute(text("SELECT nothing FROM nowhere WHERE x = :secret"), {"secret": "geheim"})
+    assert "geheim" not in str(failed.value)
 
 
 async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
