@@ -18,7 +18,7 @@ import structlog
 
 from loa import __version__
 from loa.codecs import libopus
-from loa.edge.speaker import enrol, identity
+from loa.edge.speaker import enrol, identity, interpolate
 from loa.edge.speaker.channel import Address
 from loa.edge.speaker.engine import SpeakerEngine
 from loa.edge.speaker.link_client import LinkClient, link_url
@@ -103,6 +103,7 @@ class Speaker:
         """Run until SIGTERM, SIGINT or `stop`. LoaError when it cannot start or its output fails."""
         settings = self._settings
         libopus.load()  # a box without it says so now, not when the first sound comes
+        interpolate.table_for_step(1.0)
         me = identity.load(settings.state)
         if me is None:
             if settings.code is None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from loa.codecs import canonical, signed
-from loa.codecs.authority import MAX_CHAIN
-from loa.codecs.authority import Right
+from loa.codecs.authority import MAX_CHAIN, Right
 from loa.codecs.canonical import Fields, Value
 from loa.codecs.signed import Envelope, Kind, SigningKey
 from loa.errors import WireError

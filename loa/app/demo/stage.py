@@ -17,7 +17,7 @@ from loa.errors import LoaError
 
 READY_S = 60.0
 END_S = 8.0
-LEAD_MS = 150
+LEAD_MS = 100
 """Longer than a speaker's own choice: many of them share two cores here, and a late block is a missing one."""
 
 

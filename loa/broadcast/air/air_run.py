@@ -78,6 +78,9 @@ class AirRun:
         self.rings = {start.ssrc: RepairRing(), start.block_ssrc: RepairRing()}
         self.next_index = start.index0
         self.sent = 0
+        self._supplied = (
+            False  # before the first frames are there, none is skipped: they follow their start at once
+        )
         self.ended: str | None = None
         self._stopping = False
         self._held: dict[int, tuple[bytes, int]] = {}
@@ -120,6 +123,7 @@ class AirRun:
                 self._counters["frames_refused"] += 1
             else:
                 self._held[index] = (packet, now_ns)
+                self._supplied = True
 
     def stop(self) -> None:
         """Send no further frame. The next `due` closes the last block and ends the run."""
@@ -132,6 +136,8 @@ class AirRun:
             return None
         if self._stopping:
             return 0
+        if not self._supplied:
+            return self._starves_ns
         return self.grid.due_ns(self.next_index if self.next_index in self._held else self.next_index + 1)
 
     def due(self, now_ns: int) -> list[Outgoing]:
@@ -149,7 +155,7 @@ class AirRun:
             if held is not None:
                 self._send(self.next_index, *held, now_ns, out)
                 self._move_to(self.next_index + 1, now_ns, out)
-            elif self.next_index < current:
+            elif self.next_index < current and self._supplied:
                 self._skip_to(self.next_index + 1, now_ns, out)
             else:
                 break  # it may still come before the next one is due

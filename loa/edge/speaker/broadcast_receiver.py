@@ -112,8 +112,8 @@ class BroadcastReceiver:
             self._blocks = JitterBuffer(0, end=self._block_end(), capacity=capacity)
         self._unsigned: set[int] = set()
         self._srtp: SrtpContext | None = None
-        self._make_decoder = make_decoder
-        self._decoder: Decoder | None = None
+        # Made now and not when the first frame is due: then all speakers of a city are at work at once.
+        self._decoder = make_decoder()
         self._budget = TokenBucket(NACKS_A_SECOND, NACKS_A_SECOND)
         self._transit_ns: int | None = None
         self._blocks_lead = False
@@ -192,8 +192,6 @@ class BroadcastReceiver:
         `joined`: nothing has been heard yet, and what is not heard does not count.
         """
         index, samples = self.next_index, self.tune.frame_samples
-        if self._decoder is None:
-            self._decoder = self._make_decoder()
         frame = self._usable(index)
         how, pcm = How.CONCEALED, None
         try:
@@ -221,8 +219,7 @@ class BroadcastReceiver:
             for each in range(self.next_index, min(index, self.next_index + self._reach)):
                 self._count(each, How.CONCEALED, repaired=False)
         self._pass_to(index)
-        if self._decoder is not None:
-            self._decoder.reset()
+        self._decoder.reset()
 
     def has(self, index: int) -> bool:
         """Whether a frame could be decoded from its packet now."""

@@ -113,7 +113,8 @@ class OrderGate:
     ) -> None:
         if utc_ms is None:
             raise Refused("no_trusted_time")
-        self._authority.entitled(bundle.envelope, order.right, utc_s=utc_ms // 1000, place=place, chain=bundle.chain)
+        utc_s = utc_ms // 1000
+        self._authority.entitled(bundle.envelope, order.right, utc_s=utc_s, place=place, chain=bundle.chain)
         if utc_ms > order.expires_ms:
             raise Refused("expired", f"{utc_ms - order.expires_ms} ms ago")
         if order.issued_ms - utc_ms > MAX_AHEAD_MS:

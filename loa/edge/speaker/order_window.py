@@ -99,7 +99,7 @@ class OrderWindow:
         for signer, held in self._signers.items():
             ids: list[Value] = [[seq, digest, expires] for seq, (digest, expires) in held.ids.items()]
             signers.append({0: signer, 1: held.floor, 2: ids})
-        stops: list[Value] = [[name, issued_ms, int(emergency)] for name, (issued_ms, emergency) in self._stops.items()]
+        stops: list[Value] = [[name, at_ms, int(emergency)] for name, (at_ms, emergency) in self._stops.items()]
         return canonical.encode({0: 1, 1: signers, 2: stops})
 
     @classmethod

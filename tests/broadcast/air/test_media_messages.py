@@ -36,8 +36,8 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
     st.builds(media_port.Ready, ids, st.tuples(st.text(max_size=9), uints), uints),
     st.builds(media_port.ChannelBound, ids, st.tuples(st.text(max_size=9), uints)),
     st.builds(media_port.ChannelUnbound, ids),
-    st.builds(media_port.AirProgress, ids, uints, uints, uints),
-    st.builds(media_port.AirEnded, ids, uints, uints, st.text(max_size=9)),
+    st.builds(media_port.AirProgress, ids, uints, uints, uints, uints),
+    st.builds(media_port.AirEnded, ids, uints, uints, st.text(max_size=9), uints),
     st.builds(media_port.Counters, st.dictionaries(st.text(max_size=9), uints, max_size=5)),
 )
 
