@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,18 @@ from tests import sounds
 BULLETIN = Path(__file__).resolve().parents[2] / "loa" / "assets" / "bulletin.ogg"
 
 
-@pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with Stage(tmp_path) as opened:
+@asynccontextmanager
+async def small_city(folder: Path, lead_ms: int = 100) -> AsyncIterator[Stage]:
+    """A core with three communes under two districts, and nobody in them yet."""
+    async with Stage(folder, lead_ms=lead_ms) as opened:
         await opened.open_core()
         await opened.build_areas("Hải Phòng", [("Cát Hải", ["Phù Long", "Xuân Đám"]), ("Kiến An", ["Phù Liễn"])])
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with small_city(tmp_path) as opened:
         yield opened
 
 

@@ -115,7 +115,7 @@ async def test_nobody_on_the_path_and_in_the_group_disturbs_the_voice(
         Listener(tmp_path / "member", {}) as member,
     ):
         attacked = SpeakerPlan(ATTACKED, 1, -700, -60, media=attacker.address)
-        await asyncio.gather(stage.add_speaker(HONEST, 1), stage.add_speaker(attacked, 2))
+        await asyncio.gather(stage.add_speaker(HONEST), stage.add_speaker(attacked))
         await wait_for_clocks(stage)
         await member.enrol(stage.url, await stage.api.enrolment_code(stage.communes[1], "Máy của kẻ gian"))
         await member.connect(stage.url)

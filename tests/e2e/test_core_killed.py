@@ -19,8 +19,8 @@ PLANS = [SpeakerPlan("Cụm loa A", 0, 1800, 60), SpeakerPlan("Cụm loa B", 2, 
 async def test_what_was_acknowledged_survives_and_the_voice_comes_back(
     stage: Stage, speech_and_siren: Path
 ) -> None:
-    for seed, plan in enumerate(PLANS):
-        await stage.add_speaker(plan, seed)
+    for plan in PLANS:
+        await stage.add_speaker(plan)
     programme = await stage.api.upload("Mười giây", speech_and_siren)
     await wait_for_clocks(stage)
     broadcast = await stage.api.start(programme["id"], areas=[stage.city])
@@ -53,7 +53,7 @@ async def test_what_was_acknowledged_survives_and_the_voice_comes_back(
     assert {row["result"] for row in cut_off} <= {"epoch", "lost"}
     assert all(row["played"] < programme["frames"] for row in cut_off)
 
-    await stage.add_speaker(SpeakerPlan("Cụm loa C", 0, 0, 0), 9)
+    await stage.add_speaker(SpeakerPlan("Cụm loa C", 0, 0, 0))
     assert late_code
     await wait_for_clocks(stage)
     again = await stage.api.start(programme["id"], areas=[stage.city])

@@ -11,8 +11,12 @@ from loa.app.api_client import Json
 from loa.app.demo.run import BAD, wait_for_clocks
 from loa.app.demo.stage import SpeakerPlan, Stage
 from loa.app.demo.verdict import Recording, judge, reference, spread_ms
+from tests.e2e.conftest import small_city
 
 STARTED_WITHIN_NS = 5_000_000
+# Twenty sound cards share two cores here: each asks for its sound early, and the network keeps its time for repair.
+LEAD_MS = 200
+PLAY_DELAY_MS = 600
 
 PLANS = [
     SpeakerPlan(
@@ -38,11 +42,17 @@ async def all_finished(stage: Stage, broadcast: Json, count: int) -> list[Json]:
 
 
 @pytest.mark.timeout(180)
-async def test_twenty_skewed_speakers_play_every_frame_together(stage: Stage, speech_and_siren: Path) -> None:
-    await asyncio.gather(*(stage.add_speaker(plan, seed) for seed, plan in enumerate(PLANS, 1)))
+async def test_twenty_skewed_speakers_play_every_frame_together(tmp_path: Path, speech_and_siren: Path) -> None:
+    async with small_city(tmp_path, lead_ms=LEAD_MS) as stage:
+        await play_together(stage, speech_and_siren)
+
+
+async def play_together(stage: Stage, speech_and_siren: Path) -> None:
+    """Twenty speakers come, play ten seconds, and are compared."""
+    await asyncio.gather(*(stage.add_speaker(plan) for plan in PLANS))
     programme = await stage.api.upload("Mười giây", speech_and_siren)
     await wait_for_clocks(stage)
-    broadcast = await stage.api.start(programme["id"], areas=[stage.city])
+    broadcast = await stage.api.start(programme["id"], areas=[stage.city], play_delay_ms=PLAY_DELAY_MS)
     receipts = await asyncio.wait_for(all_finished(stage, broadcast, len(PLANS)), 60)
 
     for row in receipts:

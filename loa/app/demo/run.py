@@ -74,7 +74,7 @@ async def _perform(stage: Stage, console: Console) -> bool:
     await stage.build_areas(CITY, TREE)
     say(f"đăng ký {len(PLANS)} loa bằng mã một lần", f"enrolling {len(PLANS)} speakers by one-time codes")
     upload = asyncio.create_task(_upload(stage))
-    await asyncio.gather(*(stage.add_speaker(plan, seed) for seed, plan in enumerate(PLANS, 1)))
+    await asyncio.gather(*(stage.add_speaker(plan) for plan in PLANS))
     programme = await upload
     say("chờ đồng hồ của các loa", "waiting for the speakers' clocks")
     await wait_for_clocks(stage)

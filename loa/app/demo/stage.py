@@ -17,8 +17,6 @@ from loa.errors import LoaError
 
 READY_S = 60.0
 END_S = 8.0
-LEAD_MS = 100
-"""Longer than a speaker's own choice: many of them share two cores here, and a late block is a missing one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +135,10 @@ def free_udp_port() -> int:
 class Stage:
     """`async with Stage(folder) as stage:` then `open_core`, `build_areas`, `add_speaker`."""
 
-    def __init__(self, folder: Path, core_options: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, core_options: Sequence[str] = (), lead_ms: int = 100) -> None:
+        """`lead_ms`: how far ahead the virtual cards ask for their sound; many of them on few cores need more."""
         self.folder = folder
+        self._lead_ms = lead_ms
         self.url = ""
         self.media_port = 0
         self.http_port = 0
@@ -148,6 +148,8 @@ class Stage:
         self.speakers: dict[str, Process] = {}
         self._folders: dict[str, str] = {}
         self._others: list[Process] = []
+        self._lines: dict[BadLine, str] = {}
+        self._lines_lock = asyncio.Lock()
         self._core_options = list(core_options)
         self._stack = contextlib.AsyncExitStack()
         self._api: ApiClient | None = None
@@ -199,8 +201,8 @@ class Stage:
             for commune in communes:
                 self.communes.append(await self.api.create_area(commune, "commune", district_id))
 
-    async def add_speaker(self, plan: SpeakerPlan, seed: int) -> None:
-        """Enrol and start one speaker, behind its own `loa impair` when its line is bad."""
+    async def add_speaker(self, plan: SpeakerPlan) -> None:
+        """Enrol and start one speaker, behind `loa impair` when its line is bad."""
         self._folders[plan.name] = f"speaker-{len(self._folders) + 1:02d}"
         key = self._folders[plan.name]
         code = await self.api.enrolment_code(self.communes[plan.commune], plan.name)
@@ -210,20 +212,25 @@ class Stage:
             f"--state={self.folder / key}",
             f"--code={code}",
             f"--output=wav:{self.folder / (key + '-wav')}",
-            f"--lead-ms={LEAD_MS}",
+            f"--lead-ms={self._lead_ms}",
             f"--clock-skew={plan.offset_s}s,{plan.rate_ppm:+d}ppm",
         ]
         if plan.media is not None:
             arguments.append(f"--media={plan.media}")
         elif plan.line is not None:
-            impair = await Process.start(
-                f"{key}-impair",
-                ["impair", f"--to=127.0.0.1:{self.media_port}", f"--seed={seed}", *plan.line.arguments()],
-                self.folder,
-            )
-            self._others.append(impair)
-            arguments.append(f"--media={await impair.line('impair: listening on ')}")
+            arguments.append(f"--media={await self._behind(plan.line)}")
         self.speakers[plan.name] = await Process.start(key, arguments, self.folder)
+
+    async def _behind(self, line: BadLine) -> str:
+        """The address of a `loa impair` for this kind of line; it gives each speaker a fate of its own."""
+        async with self._lines_lock:
+            if line not in self._lines:
+                seed = len(self._lines) + 1
+                arguments = ["impair", f"--to=127.0.0.1:{self.media_port}", f"--seed={seed}", *line.arguments()]
+                impair = await Process.start(f"impair-{seed}", arguments, self.folder)
+                self._others.append(impair)
+                self._lines[line] = await impair.line("impair: listening on ")
+            return self._lines[line]
 
     def wav_folder(self, name: str) -> Path:
         """Where a speaker's sound card records to."""

@@ -362,10 +362,13 @@ class BroadcastReceiver:
         return None if end is None else -((self.tune.index0 - end) // self.tune.block_frames)
 
     def _measure_transit(self, transit_ns: int) -> None:
-        """Follow the longest way that packets take: up at once, down slowly."""
+        """Follow the usual way of a packet, not its longest: to ask in vain now and then costs a packet, and to ask
+        late one of the few tries there is time for.
+        """
         transit_ns = max(0, min(MAX_TRANSIT_NS, self.tune.play_delay_ms * NS_PER_MS // 4, transit_ns))
-        before_ns = transit_ns if self._transit_ns is None else self._transit_ns
-        self._transit_ns = max(transit_ns, before_ns - (before_ns - transit_ns) // 32)
+        self._transit_ns = (
+            transit_ns if self._transit_ns is None else self._transit_ns + (transit_ns - self._transit_ns) // 8
+        )
 
     @staticmethod
     def _clamped(index: int) -> int:
