@@ -362,6 +362,8 @@ _READERS: dict[int, Callable[[Fields], Message]] = {
         Bye,
     )
 }
+KNOWN_TYPES = frozenset(_READERS)
+"""The types that version 1 has so far; others are to be ignored and counted (docs/protocol.md, *Versions*)."""
 
 
 def encode(message: Message) -> bytes:

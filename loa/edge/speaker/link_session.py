@@ -34,21 +34,6 @@ from loa.errors import AuthorityError, LinkError, Refused, WireError
 
 NS_PER_S = 1_000_000_000
 _MAX_OUTGOING = 256
-_KNOWN = frozenset(
-    kind.TYPE
-    for kind in (
-        Hello,
-        WelcomeMessage,
-        Proof,
-        OrderMessage,
-        SecretMessage,
-        StatementMessage,
-        ReceiptsMessage,
-        ReceiptsAck,
-        Status,
-        Bye,
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +203,7 @@ class LinkSession:
     def _unknown(data: bytes) -> bool:
         """Whether this is a message of a type that a later version 1 may have added."""
         value = canonical.decode(data, max_bytes=link_wire.MAX_MESSAGE_BYTES)
-        return Fields(value, "link message").uint(0) not in _KNOWN
+        return Fields(value, "link message").uint(0) not in link_wire.KNOWN_TYPES
 
     def _take_welcome(self, message: WelcomeMessage, now_ns: int) -> list[Event]:
         events: list[Event] = []
