@@ -107,7 +107,7 @@ class Speaker:
         me = identity.load(settings.state)
         if me is None:
             if settings.code is None:
-                raise ConfigError("chưa ghi danh: cần --code / not enrolled: --code is needed")
+                raise ConfigError("chưa đăng ký: cần --code · not enrolled: --code is needed")
             await enrol.claim(settings.core_url, settings.code, settings.state)
             me = identity.load(settings.state)
             assert me is not None

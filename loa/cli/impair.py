@@ -29,7 +29,7 @@ def impair(
         int | None, typer.Option(help="Open file descriptor that gets the counts as one JSON line at exit.")
     ] = None,
 ) -> None:
-    """Chuyển tiếp UDP qua một đường truyền xấu, cả hai chiều. / Forward UDP through a bad path, both ways.
+    """Chuyển tiếp UDP qua một đường truyền xấu, cả hai chiều. · Forward UDP through a bad path, both ways.
 
     Prints "impair: listening on HOST:PORT" when ready, and the counts when ended by SIGTERM or SIGINT.
     """

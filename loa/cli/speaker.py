@@ -16,29 +16,29 @@ EXIT_NO_SERVER = 4
 
 
 def speaker(
-    core: Annotated[str, typer.Option(help="Địa chỉ máy chủ / The core's address, http://host:port.")],
-    state: Annotated[Path, typer.Option(help="Thư mục riêng của loa / The speaker's own folder.")],
+    core: Annotated[str, typer.Option(help="Địa chỉ máy chủ · The core's address, http://host:port.")],
+    state: Annotated[Path, typer.Option(help="Thư mục riêng của loa · The speaker's own folder.")],
     code: Annotated[
-        str | None, typer.Option(help="Mã ghi danh, cho lần đầu / Enrolment code, for the first start.")
+        str | None, typer.Option(help="Mã đăng ký, cho lần đầu · Enrolment code, for the first start.")
     ] = None,
     output: Annotated[
-        str, typer.Option(help="card, card:DEVICE, wav:FOLDER or null: nơi phát / where the sound goes.")
+        str, typer.Option(help="card, card:DEVICE, wav:FOLDER or null: nơi phát · where the sound goes.")
     ] = "card",
     media: Annotated[
-        str | None, typer.Option(help="host:port để gửi UDP / send UDP here instead of where the core says.")
+        str | None, typer.Option(help="host:port để gửi UDP · send UDP here instead of where the core says.")
     ] = None,
     clock_skew: Annotated[
-        str | None, typer.Option(help='Thử nghiệm / testing: a wrong clock, "3600s,+80ppm".')
+        str | None, typer.Option(help='Thử nghiệm · testing: a wrong clock, "3600s,+80ppm".')
     ] = None,
     lead_ms: Annotated[
-        int, typer.Option(help="wav, null: chuẩn bị trước bao lâu / how far ahead the sound is made, ms.")
+        int, typer.Option(help="wav, null: chuẩn bị trước bao lâu · how far ahead the sound is made, ms.")
     ] = 100,
-    volume: Annotated[int, typer.Option(min=0, max=100, help="Âm lượng / volume, 0 to 100.")] = 100,
+    volume: Annotated[int, typer.Option(min=0, max=100, help="Âm lượng · volume, 0 to 100.")] = 100,
     report: Annotated[
-        Path | None, typer.Option(help="Ghi tình trạng mỗi giây / write a JSON report here every second.")
+        Path | None, typer.Option(help="Ghi tình trạng mỗi giây · write a JSON report here every second.")
     ] = None,
 ) -> None:
-    """Loa truyền thanh: nhận, kiểm tra và phát đúng lúc. / The speaker: receives, verifies and plays in time.
+    """Loa truyền thanh: nhận, kiểm tra và phát đúng lúc. · The speaker: receives, verifies and plays in time.
 
     Exit codes: 0 ended by SIGTERM, 1 other error, 2 a setting or the state folder, 3 enrolment, 4 no server.
     """

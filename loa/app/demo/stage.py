@@ -147,6 +147,7 @@ class Stage:
         self.city = ""
         self.speakers: dict[str, Process] = {}
         self._folders: dict[str, str] = {}
+        self._arguments: dict[str, list[str]] = {}
         self._others: list[Process] = []
         self._lines: dict[BadLine, str] = {}
         self._lines_lock = asyncio.Lock()
@@ -219,7 +220,12 @@ class Stage:
             arguments.append(f"--media={plan.media}")
         elif plan.line is not None:
             arguments.append(f"--media={await self._behind(plan.line)}")
-        self.speakers[plan.name] = await Process.start(key, arguments, self.folder)
+        self._arguments[plan.name] = arguments
+        await self.start_speaker(plan.name)
+
+    async def start_speaker(self, name: str) -> None:
+        """Switch a speaker on, again perhaps: its state folder is as it left it."""
+        self.speakers[name] = await Process.start(self._folders[name], self._arguments[name], self.folder)
 
     async def _behind(self, line: BadLine) -> str:
         """The address of a `loa impair` for this kind of line; it gives each speaker a fate of its own."""

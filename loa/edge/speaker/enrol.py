@@ -30,12 +30,12 @@ _TIMEOUT_S = 15.0
 _BUSY_TRIES = 10
 _BUSY_S = 1.0
 _WORDS = {
-    "unknown": "Không có mã ghi danh này / There is no such enrolment code",
-    "wrong": "Mã ghi danh sai / The enrolment code is wrong",
-    "used": "Mã ghi danh đã được thiết bị khác dùng / Another device has used this enrolment code",
-    "expired": "Mã ghi danh đã hết hạn / The enrolment code has expired",
-    "spent": "Mã ghi danh đã bị khóa vì sai quá nhiều lần / The enrolment code is locked after too many mistakes",
-    "kind": "Mã ghi danh dành cho loại thiết bị khác / The enrolment code is for another kind of device",
+    "unknown": "Không có mã đăng ký này · There is no such enrolment code",
+    "wrong": "Mã đăng ký sai · The enrolment code is wrong",
+    "used": "Mã đăng ký đã được thiết bị khác dùng · Another device has used this enrolment code",
+    "expired": "Mã đăng ký đã hết hạn · The enrolment code has expired",
+    "spent": "Mã đăng ký đã bị khóa vì sai quá nhiều lần · The enrolment code is locked after too many mistakes",
+    "kind": "Mã đăng ký dành cho loại thiết bị khác · The enrolment code is for another kind of device",
 }
 
 
@@ -122,7 +122,7 @@ async def claim(core_url: str, code: str, state_dir: Path, kind: str = EndpointK
         typed = EnrolmentCode.parse(code)
     except WireError as error:
         raise EnrolmentError(
-            "wrong", "Mã ghi danh gồm 20 chữ và số, bốn nhóm năm / An enrolment code has four groups of five"
+            "wrong", "Mã đăng ký gồm 20 chữ và số, bốn nhóm năm · An enrolment code has four groups of five"
         ) from error
     request = Claim(typed, identity.device_key(folder), secrets.token_bytes(NONCE_BYTES), str(kind))
     url = core_url.rstrip("/") + "/api/v1/enrolments/claim"
@@ -159,7 +159,7 @@ async def _post(url: str, body: dict[str, str]) -> object:
             status = response.status
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         why = str(error) or type(error).__name__
-        raise LinkError(f"Không kết nối được máy chủ / The server does not answer: {url}: {why}") from error
+        raise LinkError(f"Không kết nối được máy chủ · The server does not answer: {url}: {why}") from error
     try:
         answer: object = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -167,7 +167,7 @@ async def _post(url: str, body: dict[str, str]) -> object:
     if status == 200:
         return answer
     if status == 503:
-        raise _BusyError("unknown", "Máy chủ đang bận, hãy thử lại / The server is busy, try again")
+        raise _BusyError("unknown", "Máy chủ đang bận, hãy thử lại · The server is busy, try again")
     raise _refusal(status, answer)
 
 
@@ -187,5 +187,5 @@ def _refusal(status: int, problem: object) -> EnrolmentError:
     if words is None:
         title = problem.get("title") if isinstance(problem, dict) else None
         shown = str(title)[:120] if isinstance(title, str) else f"HTTP {status}"
-        return EnrolmentError("unknown", f"Máy chủ từ chối / The server refuses: {shown}")
+        return EnrolmentError("unknown", f"Máy chủ từ chối · The server refuses: {shown}")
     return EnrolmentError(slug, words)

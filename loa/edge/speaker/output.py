@@ -150,7 +150,7 @@ class CardOutput:
             import sounddevice
         except (ImportError, OSError) as error:
             raise ConfigError(
-                "thiếu thư viện âm thanh / no sound library: install sounddevice and libportaudio2 "
+                "thiếu thư viện âm thanh · no sound library: install sounddevice and libportaudio2 "
                 f"({error}); or use --output null"
             ) from error
 
@@ -176,7 +176,7 @@ class CardOutput:
             )
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
-            raise ConfigError(f"không mở được loa / the sound card does not open: {error}") from error
+            raise ConfigError(f"không mở được loa · the sound card does not open: {error}") from error
 
     def close(self) -> None:
         """Close the device."""
