@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,20 @@ def test_a_missing_frame_is_concealed_and_named() -> None:
     assert on.decode(4) == [How.PLAYED, How.PLAYED, How.CONCEALED, How.PLAYED]
     assert on.receiver.concealed_frames == [2]
     assert on.receiver.counters.concealed == 1
+
+
+def test_a_long_loss_fades_to_silence_and_the_sound_comes_back_whole() -> None:
+    on = Listener(tune())
+    on.decoder.conceal = lambda samples: np.ones(samples, dtype=np.float32)  # type: ignore[method-assign]
+    for number in (0, 30, 31):
+        on.take(on.sound.frame(number))
+    heard = [on.receiver.decode_next()[1] for _ in range(32)]
+    lost = np.concatenate(heard[1:30])
+    assert np.all(lost[:4_800] == 1)
+    assert np.all(np.diff(lost) <= 0)
+    assert np.max(np.abs(np.diff(lost))) < 0.001, "no step that could be heard"
+    assert np.all(lost[14_400:] == 0)
+    assert np.max(np.abs(heard[31])) > 0.1
 
 
 def test_a_missing_frame_is_recovered_from_the_next_where_that_carries_it() -> None:

@@ -31,6 +31,9 @@ MAX_PACKET_BYTES = 1500
 MAX_CONCEALED = 10_000
 MAX_TRANSIT_NS = 200 * NS_PER_MS
 NACKS_A_SECOND = 10
+FADE_FROM_SAMPLES = 4_800
+FADED_SAMPLES = 14_400
+"""A loss is concealed as it comes for 100 ms, and has faded to silence at 300 ms."""
 _MOST_ASKED = 100
 _PLAIN_HEADER = 0x80
 
@@ -117,6 +120,7 @@ class BroadcastReceiver:
         self._budget = TokenBucket(NACKS_A_SECOND, NACKS_A_SECOND)
         self._transit_ns: int | None = None
         self._blocks_lead = False
+        self._lost_samples = 0  # concealed in a row
 
     @property
     def keyed(self) -> bool:
@@ -204,12 +208,21 @@ class BroadcastReceiver:
         except MediaError:
             how, pcm = How.CONCEALED, None
         if pcm is None or len(pcm) != samples:
-            how, pcm = How.CONCEALED, self._decoder.conceal(samples)
+            how, pcm = How.CONCEALED, self._conceal(samples)
+        else:
+            self._lost_samples = 0
         told = how if heard else How.CONCEALED
         if joined or told is not How.CONCEALED:
             self._count(index, told, repaired=frame is not None and frame.repaired)
         self._pass_to(index + 1)
         return how, pcm
+
+    def _conceal(self, samples: int) -> Float32:
+        """What the decoder makes up, faded out when the loss is long: its noise would never end by itself."""
+        at = self._lost_samples + np.arange(samples, dtype=np.float32)
+        self._lost_samples = min(self._lost_samples + samples, FADED_SAMPLES)
+        gain = (FADED_SAMPLES - at) / (FADED_SAMPLES - FADE_FROM_SAMPLES)
+        return self._decoder.conceal(samples) * np.clip(gain, 0, 1).astype(np.float32)
 
     def skip_to(self, index: int, *, counted: bool) -> None:
         """Leave out the frames below `index`. `counted`: they should have been heard, and count as concealed."""
