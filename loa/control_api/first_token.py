@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from loa.control_api.bearer import BearerTokens
+from loa.durable import replace_file
 from loa.errors import ConfigError
 
 
@@ -48,21 +49,7 @@ def private_folder(path: Path) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace the file at once, and return when the disk has it."""
-    fresh = path.with_name(path.name + ".new")
     try:
-        # One may be left there by a start that was killed.
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, text.encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error

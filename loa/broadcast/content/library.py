@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +16,7 @@ from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import OggOpusFile, read_ogg_opus
+from loa.durable import sync_folder
 from loa.errors import MediaError, NotAudio, NotFound, StoreError, WireError
 from loa.model import new_id
 
@@ -144,9 +144,9 @@ class Library:
             made = not final.parent.exists()
             final.parent.mkdir(exist_ok=True)
             fresh.replace(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
             if made:
-                _sync_folder(self._folder)
+                sync_folder(self._folder)
         except OSError as error:
             raise StoreError(f"the programme cannot be stored: {error}") from error
 
@@ -202,11 +202,3 @@ def _append(path: Path, chunk: bytes) -> None:
             file.write(chunk)
     except OSError as error:
         raise StoreError(f"the upload cannot be stored: {error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,7 +10,6 @@ Files are replaced whole and in an order that leaves a usable folder wherever a 
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from loa.codecs.authority import (
     open_key_list,
 )
 from loa.codecs.signed import KEY_BYTES, KEY_ID_BYTES, SigningKey
+from loa.durable import replace_file
 from loa.errors import AuthorityError, ConfigError, WireError
 
 LIFE_S = 90 * 86_400
@@ -218,19 +218,7 @@ def _read_exactly(path: Path, size: int) -> bytes:
 
 
 def _write(path: Path, data: bytes, *, mode: int) -> None:
-    """Replace the file at once: after a crash there is the old one or the new one, whole."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, data, mode)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from error

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from loa.durable import replace_file
 from loa.errors import ConfigError, StoreError
 
 MAX_FILE_BYTES = 4 << 20
@@ -51,24 +52,7 @@ class StateFolder:
     def write(self, name: str, data: bytes) -> None:
         """Replace the file, and return when the disk has it. StoreError otherwise; the old content then stays."""
         path = self.path / name
-        temporary = self.path / f".{name}.new"
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                os.fchmod(descriptor, 0o600)  # the file may be an old one, left behind by a power cut
-                with os.fdopen(descriptor, "wb", closefd=False) as file:
-                    file.write(data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            temporary.replace(path)
-            self._sync_folder()
+            replace_file(path, data)
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
