@@ -49,6 +49,8 @@ class ApiClient:
 
     @staticmethod
     async def _json(answer: aiohttp.ClientResponse) -> Json:
+        if answer.status == 204:
+            return {}
         try:
             said: Json = await answer.json(content_type=None)
         except ValueError as error:

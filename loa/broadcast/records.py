@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loa.broadcast.people.rights import Role
 from loa.model import BroadcastState, EndpointKind, ReceiptState
 
 
@@ -147,12 +148,16 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token of the HTTP face: only the SHA-256 of its text is kept."""
+    """A bearer token of the HTTP face: only the SHA-256 of its text is kept.
+
+    Its role holds in `area_id` and everything below it; everywhere when that is None.
+    """
 
     id: bytes
     name: str
-    role: str
+    role: Role
     sha256: bytes
     created_ms: int
     expires_ms: int | None = None
     revoked_ms: int | None = None
+    area_id: bytes | None = None

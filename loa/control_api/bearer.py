@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
+from loa.broadcast.people.rights import Grant, Principal, Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.tokens import Tokens
 from loa.model import new_id
@@ -20,29 +21,55 @@ class BearerTokens:
         """Whether there is a token at all."""
         return bool(await self._tokens.list(limit=1))
 
-    async def create(self, name: str, role: str, now_ms: int) -> str:
-        """A new token's text: told here and never again."""
+    async def create(
+        self,
+        name: str,
+        role: Role,
+        now_ms: int,
+        *,
+        area_id: bytes | None = None,
+        expires_ms: int | None = None,
+    ) -> tuple[Token, str]:
+        """A new token, and its text: told here and never again. Conflict for an area that does not exist."""
         text = self.new_text()
-        await self.store(text, name, role, now_ms)
-        return text
+        return await self.store(text, name, role, now_ms, area_id=area_id, expires_ms=expires_ms), text
 
     @staticmethod
     def new_text() -> str:
         """A text that is good for nothing until it is stored."""
         return "loa_" + secrets.token_urlsafe(32)
 
-    async def store(self, text: str, name: str, role: str, now_ms: int) -> None:
+    async def store(
+        self,
+        text: str,
+        name: str,
+        role: Role,
+        now_ms: int,
+        *,
+        area_id: bytes | None = None,
+        expires_ms: int | None = None,
+    ) -> Token:
         """From now on `text` is a token; durable when this returns. Conflict when it is one already."""
-        await self._tokens.create(Token(new_id(now_ms), name, role, _hash(text), now_ms))
+        token = Token(new_id(now_ms), name, role, _hash(text), now_ms, expires_ms=expires_ms, area_id=area_id)
+        await self._tokens.create(token)
+        return token
 
-    async def check(self, text: str, now_ms: int) -> Token | None:
-        """The token, if it is known, not revoked, and not expired."""
+    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Token]:
+        """Up to `limit` tokens in the order they were made, after `after_id`, those that no longer hold too."""
+        return await self._tokens.list(after_id, limit)
+
+    async def revoke(self, token_id: bytes, now_ms: int) -> None:
+        """From now on the token is good for nothing; NotFound. Durable when this returns."""
+        await self._tokens.revoke(token_id, now_ms)
+
+    async def check(self, text: str, now_ms: int) -> Principal | None:
+        """Whom the token stands for, if it is known, not revoked, and not expired."""
         token = await self._tokens.by_sha256(_hash(text))
         if token is None or token.revoked_ms is not None:
             return None
         if token.expires_ms is not None and now_ms > token.expires_ms:
             return None
-        return token
+        return Principal(token.id, token.name, (Grant(token.role, token.area_id),))
 
 
 def _hash(text: str) -> bytes:

@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from loa.broadcast.people.rights import Role
 from loa.control_api.bearer import BearerTokens
 from loa.durable import replace_file
 from loa.errors import ConfigError
@@ -23,7 +24,7 @@ async def ensure_first_token(tokens: BearerTokens, path: Path, now_ms: int) -> b
         return False
     text = tokens.new_text()
     await asyncio.to_thread(_write_private, path, text + "\n")
-    await tokens.store(text, "admin", "admin", now_ms)
+    await tokens.store(text, "admin", Role.ADMIN, now_ms)
     return True
 
 

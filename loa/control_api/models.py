@@ -8,7 +8,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from loa.broadcast.records import Area, Broadcast, Endpoint, Programme, ProgrammeClass, ReceiptRow, StoredOrder
+from loa.broadcast.people.rights import Role
+from loa.broadcast.records import (
+    Area,
+    Broadcast,
+    Endpoint,
+    Programme,
+    ProgrammeClass,
+    ReceiptRow,
+    StoredOrder,
+    Token,
+)
 from loa.codecs.enrolment_wire import to_base64
 from loa.codecs.order_wire import Action
 from loa.model import EMERGENCY_PRIORITY, EndpointKind, id_text
@@ -324,3 +334,43 @@ class ReceiptOut(_Strict):
             unsigned=row.unsigned,
             result=row.result_reason,
         )
+
+
+class TokenIn(_Strict):
+    """A token to be made: a role in `area_id` and all below it, or everywhere, for `valid_s` seconds."""
+
+    name: Name
+    role: Role
+    area_id: UUID | None = None
+    valid_s: Annotated[int, Field(ge=1, le=366 * 86_400)] = 90 * 86_400
+
+
+class TokenOut(_Strict):
+    """A token without its text."""
+
+    id: str
+    name: str
+    role: Role
+    area_id: str | None
+    created_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, token: Token) -> TokenOut:
+        """As it is shown."""
+        return cls(
+            id=id_text(token.id),
+            name=token.name,
+            role=token.role,
+            area_id=id_text(token.area_id) if token.area_id else None,
+            created_at=utc(token.created_ms),
+            expires_at=utc(token.expires_ms),
+            revoked_at=utc(token.revoked_ms),
+        )
+
+
+class TokenMadeOut(TokenOut):
+    """A new token with its text: shown once, never kept."""
+
+    token: str

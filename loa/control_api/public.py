@@ -9,8 +9,10 @@ from aiohttp import web
 
 from loa.broadcast.air.director import Running
 from loa.broadcast.air.listen import ogg_pages
+from loa.broadcast.people.rights import Right
 from loa.control_api.places import place
 from loa.control_api.problems import REQUEST_ID, Problem
+from loa.control_api.reach import require_in
 from loa.control_api.requests import path_id, services
 
 MAX_LISTENERS = 500
@@ -33,7 +35,8 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """GET /metrics in Prometheus's text format."""
+    """GET /metrics in Prometheus's text format: of the whole core, so the right must hold everywhere."""
+    await require_in(request, Right.METRICS_READ, None)
     return web.Response(
         body=services(request).metrics(),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},

@@ -9,9 +9,11 @@ import structlog
 from aiohttp import BodyPartReader, web
 
 from loa.broadcast.air.generation import Request
+from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Endpoint, ProgrammeClass
 from loa.codecs.enrolment_wire import from_base64, to_base64
 from loa.codecs.order_wire import Action
+from loa.control_api.auth import PRINCIPAL
 from loa.control_api.models import (
     DEFAULT_PRIORITY,
     AreaIn,
@@ -32,6 +34,7 @@ from loa.control_api.models import (
 )
 from loa.control_api.places import place
 from loa.control_api.problems import Problem
+from loa.control_api.reach import require_for, require_in, require_to_see, right_to_speak, visible_endpoint
 from loa.control_api.requests import body, ids, json_answer, json_page, page, path_id, services
 from loa.errors import NotFound
 from loa.model import EMERGENCY_PRIORITY, ID_BYTES, ReceiptState, id_text, parse_id
@@ -50,6 +53,7 @@ async def create_area(request: web.Request) -> web.Response:
     given = await body(request, AreaIn)
     core = services(request)
     parent = given.parent_id.bytes if given.parent_id else None
+    await require_in(request, Right.AREAS_WRITE, parent)
     area = await core.areas.create(parent, given.name, given.level, given.code, core.now_ms)
     return json_answer(AreaOut.of(area), 201)
 
@@ -96,13 +100,14 @@ def _show_endpoint(request: web.Request, endpoint: Endpoint) -> EndpointOut:
 async def list_endpoints(request: web.Request) -> web.Response:
     """GET /api/v1/endpoints"""
     after, limit = page(request, parse_id)
-    rows = await services(request).endpoints.list(after, limit)
+    roots = request[PRINCIPAL].roots(Right.ENDPOINTS_READ)
+    rows = await services(request).endpoints.list(after, limit, roots)
     return json_page(rows, limit, lambda row: _show_endpoint(request, row), lambda row: id_text(row.id))
 
 
 async def get_endpoint(request: web.Request) -> web.Response:
     """GET /api/v1/endpoints/{id}"""
-    endpoint = await services(request).endpoints.get(path_id(request))
+    endpoint = await visible_endpoint(request, path_id(request))
     return json_answer(_show_endpoint(request, endpoint))
 
 
@@ -110,6 +115,8 @@ async def revoke_endpoint(request: web.Request) -> web.Response:
     """POST /api/v1/endpoints/{id}/revoke: durable first, then its link and channel end, and secrets change."""
     core = services(request)
     endpoint_id = path_id(request)
+    endpoint = await visible_endpoint(request, endpoint_id)
+    await require_in(request, Right.ENDPOINTS_WRITE, endpoint.area_id)
     await core.endpoints.revoke(endpoint_id, core.now_ms)
     core.hub.revoke(endpoint_id)
     return json_answer(_show_endpoint(request, await core.endpoints.get(endpoint_id)))
@@ -119,6 +126,7 @@ async def create_enrolment(request: web.Request) -> web.Response:
     """POST /api/v1/enrolments"""
     given = await body(request, EnrolmentIn)
     core = services(request)
+    await require_in(request, Right.ENDPOINTS_WRITE, given.area_id.bytes)
     enrolment, code = await core.enrolments.create(
         given.area_id.bytes,
         given.kind,
@@ -234,11 +242,13 @@ async def start_broadcast(request: web.Request) -> web.Response:
         raise Problem(
             422, "invalid", f"priorities from {EMERGENCY_PRIORITY} are for emergency programmes, and only they"
         )
+    areas, endpoints = ids(given.targets.areas), ids(given.targets.endpoints)
+    await require_for(request, right_to_speak(priority), areas, endpoints)
     broadcast = await core.director.start(
         Request(
             programme=programme,
-            areas=ids(given.targets.areas),
-            endpoints=ids(given.targets.endpoints),
+            areas=areas,
+            endpoints=endpoints,
             priority=priority,
             volume=given.volume,
             play_delay_ms=core.config.play_delay_ms if given.play_delay_ms is None else given.play_delay_ms,
@@ -268,14 +278,18 @@ def _summary(states: Mapping[ReceiptState, int]) -> dict[str, int]:
 
 async def stop_broadcast(request: web.Request) -> web.Response:
     """POST /api/v1/broadcasts/{id}/stop"""
-    return json_answer(BroadcastOut.of(await services(request).director.stop(path_id(request))))
+    core = services(request)
+    broadcast_id = path_id(request)
+    broadcast = await core.director.get(broadcast_id)
+    await require_for(request, right_to_speak(broadcast.priority), broadcast.areas, broadcast.endpoints)
+    return json_answer(BroadcastOut.of(await core.director.stop(broadcast_id)))
 
 
 async def list_receipts(request: web.Request) -> web.Response:
     """GET /api/v1/broadcasts/{id}/receipts"""
     core = services(request)
     broadcast_id = path_id(request)
-    await core.broadcasts.get(broadcast_id)
+    await require_to_see(request, await core.broadcasts.get(broadcast_id))
     orders = await core.book.of_broadcast(broadcast_id)
     actions = {order.order_id: Action(order.stored.action).name.lower() for order in orders}
     after, limit = page(request, _receipt_key)
@@ -299,7 +313,7 @@ async def list_orders(request: web.Request) -> web.Response:
     """GET /api/v1/broadcasts/{id}/orders: what was commanded, as it was signed."""
     core = services(request)
     broadcast_id = path_id(request)
-    await core.broadcasts.get(broadcast_id)
+    await require_to_see(request, await core.broadcasts.get(broadcast_id))
     orders = await core.book.of_broadcast(broadcast_id)
     return json_answer(OrdersOut(items=[OrderOut.of(order.stored) for order in orders]))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loa.broadcast.people.rights import Grant, Role
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.tokens import Tokens
 from loa.control_api.bearer import BearerTokens
@@ -35,7 +36,7 @@ async def test_the_first_start_makes_a_token_and_the_second_keeps_it(tokens: Bea
     text = told(path)
     made = await tokens.check(text, NOW_MS)
     assert made is not None
-    assert made.role == "admin"
+    assert made.grants == (Grant(Role.ADMIN),)
     assert not await ensure_first_token(tokens, path, NOW_MS)
     assert told(path) == text
 

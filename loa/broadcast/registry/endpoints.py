@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from loa.broadcast.records import Endpoint
@@ -26,17 +26,16 @@ class Endpoints:
             return await stored.get(connection, endpoint_id)
 
     async def list(
-        self, after_id: bytes | None = None, limit: int = 100, area_id: bytes | None = None
+        self, after_id: bytes | None = None, limit: int = 100, within: Collection[bytes] | None = None
     ) -> list[Endpoint]:
         """Up to `limit` endpoints in the order they were enrolled, after `after_id`, revoked ones too.
 
-        With `area_id`, only those in that area or below it; NotFound when there is no such area.
+        With `within`, only those in these areas or below them. Unknown areas give nothing.
         """
         async with self._db.read() as connection:
-            if area_id is None:
+            if within is None:
                 return await stored.page(connection, after_id, limit)
-            await stored_areas.get(connection, area_id)
-            below = await stored_areas.subtrees(connection, [area_id])
+            below = await stored_areas.subtrees(connection, within)
             return await stored.page(connection, after_id, limit, below)
 
     async def targeted(self, areas: Sequence[bytes], endpoints: Sequence[bytes]) -> Sequence[Endpoint]:

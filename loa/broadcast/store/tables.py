@@ -162,4 +162,5 @@ token = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=True),
     Column("revoked_ms", BigInteger, nullable=True),
+    Column("area_id", ID, ForeignKey("area.id"), nullable=True),
 )

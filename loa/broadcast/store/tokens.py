@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from loa.broadcast.people.rights import Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.tables import token
@@ -14,7 +15,8 @@ from loa.model import id_text
 
 
 def _token(row: Row[Any]) -> Token:
-    return Token(**row._mapping)
+    values = dict(row._mapping)
+    return Token(**{**values, "role": Role(values["role"])})
 
 
 class Tokens:
@@ -30,11 +32,12 @@ class Tokens:
                 token.insert().values(
                     id=new.id,
                     name=new.name,
-                    role=new.role,
+                    role=str(new.role),
                     sha256=new.sha256,
                     created_ms=new.created_ms,
                     expires_ms=new.expires_ms,
                     revoked_ms=new.revoked_ms,
+                    area_id=new.area_id,
                 )
             )
 

@@ -115,10 +115,10 @@ async def test_endpoints_are_listed_in_pages_and_by_area(db: Database) -> None:
     other = await _endpoint(db, tree["south"], "other", NOW_MS + 9)
     assert await endpoints.list() == [*made, other]
     assert await endpoints.list(after_id=made[1].id, limit=2) == made[2:4]
-    assert await endpoints.list(area_id=tree["north"].id) == made
-    assert await endpoints.list(area_id=tree["south"].id) == [other]
-    with pytest.raises(NotFound):
-        await endpoints.list(area_id=NOBODY)
+    assert await endpoints.list(within=[tree["north"].id]) == made
+    assert await endpoints.list(within=[tree["south"].id]) == [other]
+    assert await endpoints.list(within=[NOBODY]) == []
+    assert await endpoints.list(within=[]) == []
 
 
 async def test_revoking_is_for_good_and_its_first_time_stays(db: Database) -> None:

@@ -1,0 +1,65 @@
+"""Where a right must hold for one request: in the area of a thing, or in all areas of a broadcast.
+
+What a caller may not see is answered as if it were not there; what they may see and not change is 403 `forbidden`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from aiohttp import web
+
+from loa.broadcast.people.rights import Right
+from loa.broadcast.records import Broadcast, Endpoint
+from loa.control_api.auth import PRINCIPAL, forbidden
+from loa.control_api.requests import services
+from loa.errors import NotFound
+from loa.model import EMERGENCY_PRIORITY, id_text
+
+PRIORITY_FROM = 128
+"""Priorities below are routine."""
+
+
+def right_to_speak(priority: int) -> Right:
+    """The right that starting or stopping a broadcast of this priority needs."""
+    if priority >= EMERGENCY_PRIORITY:
+        return Right.BROADCASTS_EMERGENCY
+    return Right.BROADCASTS_PRIORITY if priority >= PRIORITY_FROM else Right.BROADCASTS_ROUTINE
+
+
+async def require_in(request: web.Request, right: Right, area_id: bytes | None) -> None:
+    """Problem 403 unless the right holds in the area (None: everywhere); NotFound."""
+    path = () if area_id is None else await services(request).areas.path(area_id)
+    if not request[PRINCIPAL].may(right, path):
+        raise forbidden(right)
+
+
+async def require_for(
+    request: web.Request, right: Right, areas: Iterable[bytes], endpoints: Sequence[bytes]
+) -> None:
+    """Problem 403 unless the right holds for all these targets; NotFound."""
+    principal, core = request[PRINCIPAL], services(request)
+    if principal.roots(right) is None:
+        return
+    for area_id in areas:
+        await require_in(request, right, area_id)
+    for endpoint_id in endpoints:
+        endpoint = await visible_endpoint(request, endpoint_id)
+        if not principal.may(right, await core.areas.path(endpoint.area_id)):
+            raise forbidden(right)
+
+
+async def require_to_see(request: web.Request, broadcast: Broadcast) -> None:
+    """Problem 403 unless the caller may see all of the devices that the broadcast is for."""
+    await require_for(request, Right.ENDPOINTS_READ, broadcast.areas, broadcast.endpoints)
+
+
+async def visible_endpoint(request: web.Request, endpoint_id: bytes) -> Endpoint:
+    """The endpoint, if the caller may see it; NotFound otherwise."""
+    core, principal = services(request), request[PRINCIPAL]
+    endpoint = await core.endpoints.get(endpoint_id)
+    if principal.roots(Right.ENDPOINTS_READ) is not None:
+        path = await core.areas.path(endpoint.area_id)
+        if not principal.may(Right.ENDPOINTS_READ, path):
+            raise NotFound(f"no endpoint {id_text(endpoint_id)}")
+    return endpoint
