@@ -9,6 +9,7 @@
     ├── StoreError                the durable store cannot do what was asked
     │   ├── NotFound              no such thing
     │   └── Conflict              the thing exists already, or is in a state that forbids the change
+    ├── AuditError                an audit log in which something is missing or was changed
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
     ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
     └── LinkError                 the other end of a link broke the protocol, or closed it with a reason
@@ -56,6 +57,10 @@ class NotFound(StoreError):
 
 class Conflict(StoreError):
     """The thing exists already, or is in a state that forbids the change."""
+
+
+class AuditError(LoaError):
+    """An audit log in which something is missing or was changed."""
 
 
 class EnrolmentError(LoaError):

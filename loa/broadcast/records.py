@@ -161,3 +161,32 @@ class Token:
     expires_ms: int | None = None
     revoked_ms: int | None = None
     area_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened, for those who watch. `reach` holds the areas it touches and all above them.
+
+    `seq` grows by one with each event; `data` is a JSON object.
+    """
+
+    seq: int
+    at_ms: int
+    kind: str
+    subject: str
+    reach: frozenset[bytes]
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoneBefore:
+    """What an actor has done under an `Idempotency-Key`.
+
+    `fingerprint` is the request's, `subject` what came of it.
+    """
+
+    actor: str
+    key: str
+    fingerprint: bytes
+    subject: str
+    at_ms: int

@@ -14,6 +14,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    Text,
 )
 
 metadata = MetaData(
@@ -163,4 +164,40 @@ token = Table(
     Column("expires_ms", BigInteger, nullable=True),
     Column("revoked_ms", BigInteger, nullable=True),
     Column("area_id", ID, ForeignKey("area.id"), nullable=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("actor", String(80), nullable=False, index=True),
+    Column("action", String(60), nullable=False),
+    Column("subject", String(80), nullable=False, index=True),
+    # What is hashed. The columns before it are taken from it, and are for asking.
+    Column("entry", Text, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("kind", String(60), nullable=False),
+    Column("subject", String(80), nullable=False),
+    # Identifiers of areas, one after the other.
+    Column("reach", LargeBinary, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+done_once = Table(
+    "done_once",
+    metadata,
+    Column("actor", String(80), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("subject", String(80), nullable=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    PrimaryKeyConstraint("actor", "key"),
 )
