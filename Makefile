@@ -65,7 +65,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
   --no-header --no-annotate --no-emit-index-url --extra sound
 lock: $(STAMPS)/dev
 	@$(PIP) install uv
-	$(COMPILE) --extra core --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(COMPILE) --extra core --extra cluster --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
 	$(COMPILE) --extra core -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/core.lock
 	$(COMPILE) -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/speaker.lock
 
