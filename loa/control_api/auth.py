@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Principal, Right
-from loa.control_api.problems import Problem
+from loa.control_api.problems import REQUEST_ID, Problem
 from loa.control_api.requests import services
 
 NEEDED = web.AppKey("needed", Mapping[tuple[str, str], Right | None])
@@ -38,6 +39,18 @@ async def middleware(
     if right is not None and not principal.has(right):
         raise forbidden(right)
     return await handler(request)
+
+
+def act_of(request: web.Request) -> Act:
+    """What this request does, by whom and from where, for the journal."""
+    principal = request.get(PRINCIPAL)
+    return Act(
+        actor="public" if principal is None else principal.actor,
+        name="" if principal is None else principal.name,
+        now_ms=services(request).now_ms,
+        origin=request.remote or "",
+        request_id=request[REQUEST_ID],
+    )
 
 
 def forbidden(right: Right) -> Problem:

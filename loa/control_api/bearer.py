@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 
+from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Grant, Principal, Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.tokens import Tokens
-from loa.model import new_id
+from loa.model import id_text, new_id
 
 
 class BearerTokens:
@@ -25,14 +26,14 @@ class BearerTokens:
         self,
         name: str,
         role: Role,
-        now_ms: int,
+        act: Act,
         *,
         area_id: bytes | None = None,
         expires_ms: int | None = None,
     ) -> tuple[Token, str]:
         """A new token, and its text: told here and never again. Conflict for an area that does not exist."""
         text = self.new_text()
-        return await self.store(text, name, role, now_ms, area_id=area_id, expires_ms=expires_ms), text
+        return await self.store(text, name, role, act, area_id=area_id, expires_ms=expires_ms), text
 
     @staticmethod
     def new_text() -> str:
@@ -44,23 +45,29 @@ class BearerTokens:
         text: str,
         name: str,
         role: Role,
-        now_ms: int,
+        act: Act,
         *,
         area_id: bytes | None = None,
         expires_ms: int | None = None,
     ) -> Token:
         """From now on `text` is a token; durable when this returns. Conflict when it is one already."""
-        token = Token(new_id(now_ms), name, role, _hash(text), now_ms, expires_ms=expires_ms, area_id=area_id)
-        await self._tokens.create(token)
+        token = Token(
+            new_id(act.now_ms), name, role, _hash(text), act.now_ms, expires_ms=expires_ms, area_id=area_id
+        )
+        await self._tokens.create(token, act)
         return token
 
     async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Token]:
         """Up to `limit` tokens in the order they were made, after `after_id`, those that no longer hold too."""
         return await self._tokens.list(after_id, limit)
 
-    async def revoke(self, token_id: bytes, now_ms: int) -> None:
+    async def get(self, token_id: bytes) -> Token:
+        """The token, whether it still holds or not; NotFound."""
+        return await self._tokens.get(token_id)
+
+    async def revoke(self, token_id: bytes, act: Act) -> Token:
         """From now on the token is good for nothing; NotFound. Durable when this returns."""
-        await self._tokens.revoke(token_id, now_ms)
+        return await self._tokens.revoke(token_id, act)
 
     async def check(self, text: str, now_ms: int) -> Principal | None:
         """Whom the token stands for, if it is known, not revoked, and not expired."""
@@ -69,7 +76,7 @@ class BearerTokens:
             return None
         if token.expires_ms is not None and now_ms > token.expires_ms:
             return None
-        return Principal(token.id, token.name, (Grant(token.role, token.area_id),))
+        return Principal(f"token:{id_text(token.id)}", token.name, (Grant(token.role, token.area_id),))
 
 
 def _hash(text: str) -> bytes:

@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from loa.broadcast.journal.act import system
 from loa.broadcast.people.rights import Role
 from loa.control_api.bearer import BearerTokens
 from loa.durable import replace_file
@@ -24,7 +25,7 @@ async def ensure_first_token(tokens: BearerTokens, path: Path, now_ms: int) -> b
         return False
     text = tokens.new_text()
     await asyncio.to_thread(_write_private, path, text + "\n")
-    await tokens.store(text, "admin", Role.ADMIN, now_ms)
+    await tokens.store(text, "admin", Role.ADMIN, system(now_ms))
     return True
 
 

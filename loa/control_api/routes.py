@@ -13,7 +13,7 @@ from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Endpoint, ProgrammeClass
 from loa.codecs.enrolment_wire import from_base64, to_base64
 from loa.codecs.order_wire import Action
-from loa.control_api.auth import PRINCIPAL
+from loa.control_api.auth import PRINCIPAL, act_of
 from loa.control_api.models import (
     DEFAULT_PRIORITY,
     AreaIn,
@@ -54,7 +54,7 @@ async def create_area(request: web.Request) -> web.Response:
     core = services(request)
     parent = given.parent_id.bytes if given.parent_id else None
     await require_in(request, Right.AREAS_WRITE, parent)
-    area = await core.areas.create(parent, given.name, given.level, given.code, core.now_ms)
+    area = await core.areas.create(parent, given.name, given.level, given.code, act_of(request))
     return json_answer(AreaOut.of(area), 201)
 
 
@@ -117,7 +117,7 @@ async def revoke_endpoint(request: web.Request) -> web.Response:
     endpoint_id = path_id(request)
     endpoint = await visible_endpoint(request, endpoint_id)
     await require_in(request, Right.ENDPOINTS_WRITE, endpoint.area_id)
-    await core.endpoints.revoke(endpoint_id, core.now_ms)
+    await core.endpoints.revoke(endpoint_id, act_of(request))
     core.hub.revoke(endpoint_id)
     return json_answer(_show_endpoint(request, await core.endpoints.get(endpoint_id)))
 
@@ -131,7 +131,7 @@ async def create_enrolment(request: web.Request) -> web.Response:
         given.area_id.bytes,
         given.kind,
         given.name,
-        core.now_ms,
+        act_of(request),
         given.valid_s or core.config.enrolment_valid_s,
     )
     return json_answer(
@@ -150,7 +150,7 @@ async def claim(request: web.Request) -> web.Response:
             nonce=from_base64(given.nonce, size=16),
             kind=given.kind,
             mac=from_base64(given.mac, size=16),
-            now_ms=core.now_ms,
+            act=act_of(request),
         )
     return json_answer(
         ClaimOut(
@@ -178,7 +178,7 @@ async def upload_programme(request: web.Request) -> web.Response:
                 raise Problem(400, "malformed", "a part inside a part")
             if part.name == "file":
                 programme = await core.library.add(
-                    _chunks(part), _title(fields), _programme_class(fields), core.now_ms, most
+                    _chunks(part), _title(fields), _programme_class(fields), act_of(request), most
                 )
                 return json_answer(ProgrammeOut.of(programme), 201)
             if part.name not in ("title", "class"):
@@ -252,7 +252,8 @@ async def start_broadcast(request: web.Request) -> web.Response:
             priority=priority,
             volume=given.volume,
             play_delay_ms=core.config.play_delay_ms if given.play_delay_ms is None else given.play_delay_ms,
-        )
+        ),
+        act_of(request),
     )
     return json_answer(BroadcastOut.of(broadcast), 201)
 
@@ -282,7 +283,7 @@ async def stop_broadcast(request: web.Request) -> web.Response:
     broadcast_id = path_id(request)
     broadcast = await core.director.get(broadcast_id)
     await require_for(request, right_to_speak(broadcast.priority), broadcast.areas, broadcast.endpoints)
-    return json_answer(BroadcastOut.of(await core.director.stop(broadcast_id)))
+    return json_answer(BroadcastOut.of(await core.director.stop(broadcast_id, act_of(request))))
 
 
 async def list_receipts(request: web.Request) -> web.Response:

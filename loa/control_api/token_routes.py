@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from loa.broadcast.people.rights import Right
+from loa.control_api.auth import act_of
 from loa.control_api.models import TokenIn, TokenMadeOut, TokenOut
 from loa.control_api.reach import require_in
 from loa.control_api.requests import body, json_answer, json_page, page, path_id, services
@@ -17,8 +18,9 @@ async def create_token(request: web.Request) -> web.Response:
     core = services(request)
     area_id = given.area_id.bytes if given.area_id else None
     await require_in(request, Right.TOKENS_WRITE, area_id)
+    act = act_of(request)
     token, text = await core.tokens.create(
-        given.name, given.role, core.now_ms, area_id=area_id, expires_ms=core.now_ms + given.valid_s * 1000
+        given.name, given.role, act, area_id=area_id, expires_ms=act.now_ms + given.valid_s * 1000
     )
     return json_answer(TokenMadeOut(**TokenOut.of(token).model_dump(), token=text), 201)
 
@@ -35,5 +37,5 @@ async def revoke_token(request: web.Request) -> web.Response:
     """POST /api/v1/tokens/{id}/revoke: from the next request on it is good for nothing."""
     core = services(request)
     await require_in(request, Right.TOKENS_WRITE, None)
-    await core.tokens.revoke(path_id(request), core.now_ms)
+    await core.tokens.revoke(path_id(request), act_of(request))
     return web.Response(status=204)

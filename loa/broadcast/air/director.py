@@ -31,6 +31,7 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.scribe import Scribe
 from loa.broadcast.content.library import Library
+from loa.broadcast.journal.act import Act, system
 from loa.broadcast.orders.book import IssuedOrder, OrderBook
 from loa.broadcast.records import Broadcast, ProgrammeClass
 from loa.broadcast.registry.endpoints import Endpoints
@@ -157,11 +158,12 @@ class Director:
 
     # --- starting ---------------------------------------------------------------------------------------------
 
-    async def start(self, request: Request) -> Broadcast:
+    async def start(self, request: Request, act: Act) -> Broadcast:
         """Take a programme on air now.
 
-        NotFound for unknown targets; Conflict while there is no media process, or when it ended or the core is
-        closing meanwhile; StoreError when the order cannot be written down. Then nothing is on air.
+        NotFound for unknown targets; Conflict when the act has happened before, while there is no media process,
+        or when it ended or the core is closing meanwhile; StoreError when the order cannot be written down. Then
+        nothing is on air.
         """
         self._on_duty()
         targets = await self._endpoints.targeted(request.areas, request.endpoints)
@@ -185,7 +187,7 @@ class Director:
             frames_aired=0,
             reason="",
         )
-        await self._broadcasts.create(broadcast)
+        await self._broadcasts.create(broadcast, act)
         self._preparing[broadcast.id] = asyncio.Event()
         try:
             broadcast = await self._begin(broadcast, request, packets)
@@ -296,7 +298,7 @@ class Director:
 
     # --- stopping ---------------------------------------------------------------------------------------------
 
-    async def stop(self, broadcast_id: bytes) -> Broadcast:
+    async def stop(self, broadcast_id: bytes, act: Act) -> Broadcast:
         """Stop a broadcast: silence at the origin at once, and at the endpoints by a signed order.
 
         NotFound; StoreError when the order cannot be written down: the sound has ended all the same. A broadcast
@@ -305,13 +307,14 @@ class Director:
         running = self._running.get(broadcast_id)
         if running is not None:
             if running.stopping is None:
-                running.stopping = asyncio.create_task(self._stop(running))
+                running.stopping = asyncio.create_task(self._stop(running, act))
             await asyncio.shield(running.stopping)
         elif (cancel := self._preparing.get(broadcast_id)) is not None:
             cancel.set()
+            await self._broadcasts.record_stop(await self._broadcasts.get(broadcast_id), act)
         return await self.get(broadcast_id)
 
-    async def _stop(self, running: Running) -> None:
+    async def _stop(self, running: Running, act: Act) -> None:
         media = self._media
         self._try_send(media, StopAir(running.broadcast.id))
         try:
@@ -323,6 +326,7 @@ class Director:
                 now_ms,
                 now_ms + STOP_ORDER_VALID_MS,
                 running.broadcast.id,
+                act=act,
             )
             if media is not None and media is self._media:
                 self._send_order(media, order, self._meant(running))
@@ -431,8 +435,9 @@ class Director:
     async def close(self) -> None:
         """Stop everything on air, truthfully, and wait a while until it is written down. Nothing starts now."""
         self._closing = True
+        act = system(self._now_ms())
         stops: Iterable[Broadcast | BaseException] = await asyncio.gather(
-            *(self.stop(broadcast_id) for broadcast_id in list(self._running)), return_exceptions=True
+            *(self.stop(broadcast_id, act) for broadcast_id in list(self._running)), return_exceptions=True
         )
         for failed in (stop for stop in stops if isinstance(stop, StoreError)):
             log.error("a stop was not written down", error=str(failed))

@@ -12,6 +12,7 @@ from pathlib import Path
 from loa.broadcast.content.audio_file import MAX_DURATION_S
 from loa.broadcast.content.ingest import Ingested
 from loa.broadcast.content.worker import IngestPool
+from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
@@ -96,7 +97,7 @@ class Library:
         chunks: AsyncIterator[bytes],
         title: str,
         klass: ProgrammeClass,
-        now_ms: int,
+        act: Act,
         max_bytes: int,
     ) -> Programme:
         """Make a programme of a sound file that comes in pieces.
@@ -123,7 +124,7 @@ class Library:
                 # Nobody waits for it any more, but the worker still writes there.
                 future.add_done_callback(lambda _: shutil.rmtree(work, ignore_errors=True))
         programme = Programme(
-            id=new_id(now_ms),
+            id=new_id(act.now_ms),
             title=title,
             klass=klass,
             sha256=ingested.sha256,
@@ -133,9 +134,9 @@ class Library:
             duration_ms=ingested.duration_ms,
             size_bytes=ingested.size_bytes,
             loudness_lufs=ingested.loudness_lufs,
-            created_ms=now_ms,
+            created_ms=act.now_ms,
         )
-        await self._programmes.create(programme)
+        await self._programmes.create(programme, act)
         return programme
 
     def _take_in(self, fresh: Path, sha256: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.records import Broadcast, StoredOrder
 from loa.broadcast.store import broadcasts as stored_broadcasts
@@ -14,6 +16,7 @@ from loa.codecs import channel_wire, order_wire, signed
 from loa.codecs.order_wire import MAX_DATAGRAM_BYTES, Action, Bundle, Order, Stop, Tune
 from loa.codecs.signed import Kind
 from loa.errors import WireError
+from loa.model import id_text
 
 _DATAGRAM_HEADER_BYTES = 2
 
@@ -44,10 +47,12 @@ class OrderBook:
         expires_ms: int,
         broadcast_id: bytes,
         becomes: Broadcast | None = None,
+        act: Act | None = None,
     ) -> IssuedOrder:
         """Sign an order and write it down; when this returns it survives a loss of power.
 
-        `becomes`: what the order makes of its broadcast, written in the same transaction.
+        In the same transaction are written `becomes`, what the order makes of its broadcast, and `act`, by whom it
+        is stopped.
 
         The sequence number is the time in µs, or one more than the last, whichever is higher: it grows even
         when the store comes back from an old copy. WireError without a target or with too many; Conflict when
@@ -71,6 +76,9 @@ class OrderBook:
             await stored.insert(connection, row)
             if becomes is not None:
                 await stored_broadcasts.save(connection, becomes)
+            if act is not None:
+                subject = f"broadcast:{id_text(broadcast_id)}"
+                await journal.record(connection, act, "broadcast.stop", subject, areas=areas)
         return _issued(row)
 
     async def on_air(self, now_ms: int) -> list[IssuedOrder]:

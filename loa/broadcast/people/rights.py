@@ -59,9 +59,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who has shown who they are. `name` is for the log and for people."""
+    """Somebody who has shown who they are. `actor` never changes ("token:<uuid>"), `name` is for people."""
 
-    id: bytes
+    actor: str
     name: str
     grants: tuple[Grant, ...]
 

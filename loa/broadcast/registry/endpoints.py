@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Endpoint
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored
@@ -52,14 +54,16 @@ class Endpoints:
         by_id = {endpoint.id: endpoint for endpoint in found if endpoint.revoked_ms is None}
         return [by_id[endpoint_id] for endpoint_id in sorted(by_id)]
 
-    async def revoke(self, endpoint_id: bytes, now_ms: int) -> Endpoint:
+    async def revoke(self, endpoint_id: bytes, act: Act) -> Endpoint:
         """Revoke the endpoint for good; NotFound. Revoking again changes nothing."""
         async with self._db.write() as connection:
             endpoint = await stored.get(connection, endpoint_id)
             if endpoint.revoked_ms is not None:
                 return endpoint
-            await stored.set_revoked(connection, endpoint_id, now_ms)
-        return replace(endpoint, revoked_ms=now_ms)
+            await stored.set_revoked(connection, endpoint_id, act.now_ms)
+            subject = f"endpoint:{id_text(endpoint_id)}"
+            await journal.record(connection, act, "endpoint.revoke", subject, areas=[endpoint.area_id])
+        return replace(endpoint, revoked_ms=act.now_ms)
 
     async def placement(self, endpoint: Endpoint) -> Placement:
         """Where the endpoint stands, to be sealed by the order key."""

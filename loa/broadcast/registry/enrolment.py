@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.records import Endpoint, Enrolment
 from loa.broadcast.registry.areas import Areas
@@ -19,7 +21,7 @@ from loa.codecs.enrolment_wire import EnrolmentCode
 from loa.codecs.signed import KEY_BYTES
 from loa.codecs.statement_wire import Placement
 from loa.errors import EnrolmentError, StoreError, WireError
-from loa.model import EndpointKind, new_id
+from loa.model import EndpointKind, id_text, new_id
 
 MAX_WRONG_CLAIMS = 10
 NONCE_BYTES = 16
@@ -46,7 +48,7 @@ class Enrolments:
         self._keyring = keyring
 
     async def create(
-        self, area_id: bytes, kind: EndpointKind, name: str, now_ms: int, valid_s: int
+        self, area_id: bytes, kind: EndpointKind, name: str, act: Act, valid_s: int
     ) -> tuple[Enrolment, EnrolmentCode]:
         """A new code for one device in the area; NotFound. The code is told here and never again."""
         await self._areas.get(area_id)
@@ -59,16 +61,24 @@ class Enrolments:
             else:
                 raise StoreError("no enrolment code is free")
             enrolment = Enrolment(
-                id=new_id(now_ms),
+                id=new_id(act.now_ms),
                 code_id=code.code_id,
                 key=code.key(),
                 area_id=area_id,
                 kind=kind,
                 name=name,
-                created_ms=now_ms,
-                expires_ms=now_ms + valid_s * 1000,
+                created_ms=act.now_ms,
+                expires_ms=act.now_ms + valid_s * 1000,
             )
             await stored.insert(connection, enrolment)
+            await journal.record(
+                connection,
+                act,
+                "enrolment.create",
+                f"enrolment:{id_text(enrolment.id)}",
+                areas=[area_id],
+                after={"name": name, "kind": str(kind), "expires_ms": enrolment.expires_ms},
+            )
         return enrolment, code
 
     async def get(self, enrolment_id: bytes) -> Enrolment:
@@ -82,7 +92,7 @@ class Enrolments:
             return await stored.page(connection, after_id, limit)
 
     async def claim(
-        self, *, code_id: str, device_key: bytes, nonce: bytes, kind: str, mac: bytes, now_ms: int
+        self, *, code_id: str, device_key: bytes, nonce: bytes, kind: str, mac: bytes, act: Act
     ) -> ClaimAnswer:
         """Make the device that knows the code an endpoint, once; the same device is answered the same again.
 
@@ -93,7 +103,7 @@ class Enrolments:
             raise WireError("a claim needs a device key of 32 bytes and a nonce of 16")
         # Anybody may claim, so only a claim that has something to write waits for the one writer.
         async with self._db.read() as connection:
-            enrolment = await self._good(connection, code_id, now_ms)
+            enrolment = await self._good(connection, code_id, act.now_ms)
             expected = enrolment_wire.claim_mac(
                 enrolment.key, code_id=code_id, device_key=device_key, nonce=nonce, kind=kind
             )
@@ -106,10 +116,10 @@ class Enrolments:
         if not knows:
             # A code that is used cannot be guessed to any profit, and its device may still ask again.
             if enrolment.endpoint_id is None:
-                await self._count_wrong(code_id, now_ms)
+                await self._count_wrong(code_id, act)
             raise EnrolmentError("wrong", "the device does not know this code")
         if endpoint is None:
-            endpoint = await self._enrol(code_id, device_key, now_ms)
+            endpoint = await self._enrol(code_id, device_key, act)
         return self._answer(enrolment, endpoint, path, nonce)
 
     @staticmethod
@@ -124,11 +134,14 @@ class Enrolments:
             raise EnrolmentError("expired", "this code is no longer valid")
         return enrolment
 
-    async def _count_wrong(self, code_id: str, now_ms: int) -> None:
+    async def _count_wrong(self, code_id: str, act: Act) -> None:
         async with self._db.write() as connection:
-            enrolment = await self._good(connection, code_id, now_ms)
+            enrolment = await self._good(connection, code_id, act.now_ms)
             if enrolment.endpoint_id is None:
                 await stored.count_wrong(connection, enrolment.id)
+                # At most MAX_WRONG_CLAIMS times for a code, so strangers cannot fill the log.
+                subject = f"enrolment:{id_text(enrolment.id)}"
+                await journal.record(connection, act, "enrolment.wrong_claim", subject, areas=[enrolment.area_id])
 
     @staticmethod
     async def _before(connection: AsyncConnection, enrolment: Enrolment, device_key: bytes) -> Endpoint | None:
@@ -140,24 +153,32 @@ class Enrolments:
             raise EnrolmentError("used", "this code has been used")
         return endpoint
 
-    async def _enrol(self, code_id: str, device_key: bytes, now_ms: int) -> Endpoint:
+    async def _enrol(self, code_id: str, device_key: bytes, act: Act) -> Endpoint:
         """The endpoint that the code becomes; of two devices at once, the second finds the code used."""
         async with self._db.write() as connection:
-            enrolment = await self._good(connection, code_id, now_ms)
+            enrolment = await self._good(connection, code_id, act.now_ms)
             if (endpoint := await self._before(connection, enrolment, device_key)) is not None:
                 return endpoint
             endpoint = Endpoint(
-                id=new_id(now_ms),
+                id=new_id(act.now_ms),
                 kind=enrolment.kind,
                 name=enrolment.name,
                 area_id=enrolment.area_id,
                 device_key=device_key,
-                enrolled_ms=now_ms,
+                enrolled_ms=act.now_ms,
                 revoked_ms=None,
                 placement_serial=1,
             )
             await stored_endpoints.insert(connection, endpoint)
             await stored.set_claimed(connection, enrolment.id, device_key, endpoint.id)
+            await journal.record(
+                connection,
+                replace(act, actor=f"enrolment:{id_text(enrolment.id)}", name=enrolment.name),
+                "endpoint.enrol",
+                f"endpoint:{id_text(endpoint.id)}",
+                areas=[endpoint.area_id],
+                after={"name": endpoint.name, "kind": str(endpoint.kind)},
+            )
         return endpoint
 
     def _answer(

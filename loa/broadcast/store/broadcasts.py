@@ -8,7 +8,10 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act, system
 from loa.broadcast.records import Broadcast
+from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.tables import broadcast
 from loa.errors import NotFound
@@ -53,10 +56,28 @@ def _values(value: Broadcast) -> dict[str, Any]:
 
 
 async def save(connection: AsyncConnection, changed: Broadcast) -> None:
-    """Overwrite a broadcast with what it is now; NotFound."""
-    statement = broadcast.update().where(broadcast.c.id == changed.id).values(**_values(changed))
-    if (await connection.execute(statement)).rowcount != 1:
+    """Overwrite a broadcast with what it is now; NotFound. A new state is told, and an end is written down."""
+    query = select(broadcast.c.state).where(broadcast.c.id == changed.id)
+    before = (await connection.execute(query)).scalar_one_or_none()
+    if before is None:
         raise NotFound(f"no broadcast {id_text(changed.id)}")
+    await connection.execute(broadcast.update().where(broadcast.c.id == changed.id).values(**_values(changed)))
+    if before == changed.state:
+        return
+    action, subject = f"broadcast.{changed.state}", f"broadcast:{id_text(changed.id)}"
+    areas = await _reached(connection, changed)
+    after = {"state": str(changed.state), "reason": changed.reason, "frames_aired": changed.frames_aired}
+    if changed.state in UNFINISHED:
+        at_ms = changed.start_utc_ms or changed.created_ms
+        await journal.tell(connection, at_ms, action, subject, areas=areas, data=after)
+    else:
+        act = system(changed.ended_utc_ms or changed.created_ms)
+        await journal.record(connection, act, action, subject, areas=areas, after=after)
+
+
+async def _reached(connection: AsyncConnection, value: Broadcast) -> set[bytes]:
+    """The areas that a broadcast is for, those of its endpoints too."""
+    return {*value.areas, *(await stored_endpoints.areas_of(connection, value.endpoints)).values()}
 
 
 class Broadcasts:
@@ -65,14 +86,34 @@ class Broadcasts:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def create(self, new: Broadcast) -> None:
-        """Write a new broadcast down; Conflict when its programme does not exist."""
+    async def create(self, new: Broadcast, act: Act) -> None:
+        """Write a new broadcast down; Conflict without its programme, or when the act has happened before."""
         async with self._db.write() as connection:
             await connection.execute(
                 broadcast.insert().values(
                     id=new.id, programme_id=new.programme_id, created_ms=new.created_ms, **_values(new)
                 )
             )
+            await journal.record(
+                connection,
+                act,
+                "broadcast.start",
+                f"broadcast:{id_text(new.id)}",
+                areas=await _reached(connection, new),
+                after={
+                    "programme_id": id_text(new.programme_id),
+                    "priority": new.priority,
+                    "volume": new.volume,
+                    "areas": [id_text(area) for area in new.areas],
+                    "endpoints": [id_text(endpoint) for endpoint in new.endpoints],
+                },
+            )
+
+    async def record_stop(self, value: Broadcast, act: Act) -> None:
+        """Write down who stopped a broadcast before it began, so that no order says it."""
+        async with self._db.write() as connection:
+            areas = await _reached(connection, value)
+            await journal.record(connection, act, "broadcast.stop", f"broadcast:{id_text(value.id)}", areas=areas)
 
     async def save(self, *changed: Broadcast) -> None:
         """Overwrite broadcasts with what they are now, in one transaction; NotFound."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.tables import programme
@@ -24,8 +26,8 @@ class Programmes:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def create(self, new: Programme) -> None:
-        """Write a new programme down."""
+    async def create(self, new: Programme, act: Act) -> None:
+        """Write a new programme down; Conflict when the act has happened before."""
         async with self._db.write() as connection:
             await connection.execute(
                 programme.insert().values(
@@ -42,6 +44,9 @@ class Programmes:
                     created_ms=new.created_ms,
                 )
             )
+            after = {"title": new.title, "class": str(new.klass), "duration_ms": new.duration_ms}
+            after["sha256"] = new.sha256.hex()
+            await journal.record(connection, act, "programme.create", f"programme:{id_text(new.id)}", after=after)
 
     async def get(self, programme_id: bytes) -> Programme:
         """The programme; NotFound."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.database import Database
@@ -25,7 +29,7 @@ class Tokens:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def create(self, new: Token) -> None:
+    async def create(self, new: Token, act: Act) -> None:
         """Write a new token down; Conflict when its text is not new."""
         async with self._db.write() as connection:
             await connection.execute(
@@ -39,6 +43,14 @@ class Tokens:
                     revoked_ms=new.revoked_ms,
                     area_id=new.area_id,
                 )
+            )
+            await journal.record(
+                connection,
+                act,
+                "token.create",
+                f"token:{id_text(new.id)}",
+                areas=[] if new.area_id is None else [new.area_id],
+                after={"name": new.name, "role": str(new.role), "expires_ms": new.expires_ms},
             )
 
     async def by_sha256(self, sha256: bytes) -> Token | None:
@@ -55,12 +67,25 @@ class Tokens:
         async with self._db.read() as connection:
             return [_token(row) for row in await connection.execute(query)]
 
-    async def revoke(self, token_id: bytes, now_ms: int) -> None:
+    async def get(self, token_id: bytes) -> Token:
+        """The token, expired and revoked ones too; NotFound."""
+        async with self._db.read() as connection:
+            return await _get(connection, token_id)
+
+    async def revoke(self, token_id: bytes, act: Act) -> Token:
         """From now on the token is good for nothing; NotFound. The first time stays."""
         async with self._db.write() as connection:
-            found = await connection.execute(select(token.c.id).where(token.c.id == token_id))
-            if found.one_or_none() is None:
-                raise NotFound(f"no token {id_text(token_id)}")
-            await connection.execute(
-                token.update().where(token.c.id == token_id, token.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
-            )
+            found = await _get(connection, token_id)
+            if found.revoked_ms is not None:
+                return found
+            await connection.execute(token.update().where(token.c.id == token_id).values(revoked_ms=act.now_ms))
+            areas = [] if found.area_id is None else [found.area_id]
+            await journal.record(connection, act, "token.revoke", f"token:{id_text(token_id)}", areas=areas)
+        return replace(found, revoked_ms=act.now_ms)
+
+
+async def _get(connection: AsyncConnection, token_id: bytes) -> Token:
+    row = (await connection.execute(select(token).where(token.c.id == token_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"no token {id_text(token_id)}")
+    return _token(row)

@@ -13,6 +13,7 @@ import pytest
 
 from loa.broadcast.content.library import Library, TooLarge
 from loa.broadcast.content.worker import IngestPool, spawn_process
+from loa.broadcast.journal.act import system
 from loa.broadcast.records import ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.codecs.ogg_opus import read_ogg_opus
@@ -52,7 +53,9 @@ def _no_limits_on_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_an_upload_becomes_a_programme_and_its_packets(library: Library, tmp_path: Path) -> None:
-    programme = await library.add(_chunks(wav(siren(1.5))), "Còi thử", ProgrammeClass.EMERGENCY, NOW_MS, MOST)
+    programme = await library.add(
+        _chunks(wav(siren(1.5))), "Còi thử", ProgrammeClass.EMERGENCY, system(NOW_MS), MOST
+    )
     assert (programme.title, programme.klass, programme.duration_ms) == ("Còi thử", "emergency", 1500)
     packets = await library.packets(programme)
     assert len(packets) == programme.frames
@@ -66,8 +69,8 @@ async def test_an_upload_becomes_a_programme_and_its_packets(library: Library, t
 
 async def test_the_same_sound_twice_is_two_programmes_of_one_file(library: Library, tmp_path: Path) -> None:
     sound = wav(siren(0.5))
-    one = await library.add(_chunks(sound), "one", ProgrammeClass.ROUTINE, NOW_MS, MOST)
-    two = await library.add(_chunks(sound), "two", ProgrammeClass.ROUTINE, NOW_MS + 1, MOST)
+    one = await library.add(_chunks(sound), "one", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+    two = await library.add(_chunks(sound), "two", ProgrammeClass.ROUTINE, system(NOW_MS + 1), MOST)
     assert one.id != two.id
     assert library.path(one) == library.path(two)
     assert len(_files(tmp_path / "audio")) == 1
@@ -82,7 +85,7 @@ async def test_what_is_no_sound_leaves_nothing(
     library: Library, tmp_path: Path, data: bytes, error: type[MediaError]
 ) -> None:
     with pytest.raises(error):
-        await library.add(_chunks(data), "bad", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+        await library.add(_chunks(data), "bad", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     assert list((tmp_path / "audio").rglob("*")) == [tmp_path / "audio" / "tmp"]
     assert await library.list() == []
 
@@ -97,7 +100,7 @@ async def test_more_than_the_most_is_refused_without_reading_all_of_it(library: 
             yield bytes(1000)
 
     with pytest.raises(TooLarge) as caught:
-        await library.add(endless(), "endless", ProgrammeClass.ROUTINE, NOW_MS, 10_000)
+        await library.add(endless(), "endless", ProgrammeClass.ROUTINE, system(NOW_MS), 10_000)
     assert (caught.value.max_bytes, given) == (10_000, 11)
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
 
@@ -106,7 +109,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing_and_says_what_broke(
     library: Library, tmp_path: Path
 ) -> None:
     with pytest.raises(ConnectionResetError):
-        await library.add(_cut_off(wav(siren(1.0))), "gone", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+        await library.add(_cut_off(wav(siren(1.0))), "gone", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
     assert await library.list() == []
 
@@ -130,7 +133,7 @@ async def test_a_caller_that_gives_up_leaves_nothing_once_the_worker_is_done(db:
     held = _Held()
     library = await Library.open(db, tmp_path / "audio", IngestPool(lambda: held))
     task = asyncio.create_task(
-        library.add(_chunks(wav(siren(0.5))), "given up", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+        library.add(_chunks(wav(siren(0.5))), "given up", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     )
     await held.asked.wait()
     task.cancel()
@@ -160,7 +163,7 @@ async def test_a_folder_that_cannot_be_used_is_a_clear_error(db: Database, tmp_p
 
 
 async def test_a_programme_whose_file_is_gone_or_damaged_is_a_clear_error(library: Library) -> None:
-    programme = await library.add(_chunks(wav(siren(0.5))), "x", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    programme = await library.add(_chunks(wav(siren(0.5))), "x", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     path = library.path(programme)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -193,7 +196,7 @@ async def test_a_worker_that_dies_fails_one_upload_and_the_next_gets_a_new_worke
     library = await Library.open(db, tmp_path / "audio", IngestPool(make))
     sound = wav(siren(0.5))
     with pytest.raises(MediaError, match="brought its decoder down"):
-        await library.add(_chunks(sound), "first", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+        await library.add(_chunks(sound), "first", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
     ticks = 0
 
@@ -204,11 +207,11 @@ async def test_a_worker_that_dies_fails_one_upload_and_the_next_gets_a_new_worke
             ticks += 1
 
     counting = asyncio.create_task(count())
-    programme = await library.add(_chunks(sound), "second", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+    programme = await library.add(_chunks(sound), "second", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     counting.cancel()
     assert ticks > 5
     assert make.made == 2
     assert await library.list() == [programme]
     with pytest.raises(NotAudio):
-        await library.add(_chunks(b"text" * 100), "third", ProgrammeClass.ROUTINE, NOW_MS, MOST)
+        await library.add(_chunks(b"text" * 100), "third", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     await library.close()

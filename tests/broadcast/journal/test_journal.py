@@ -65,8 +65,8 @@ def test_whatever_is_changed_moved_or_taken_out_is_seen(entries: list[dict[str, 
 
 async def test_what_is_recorded_is_in_the_chain_and_told_to_those_who_watch(db: Database) -> None:
     areas = Areas(db)
-    city = await areas.create(None, "Hải Phòng", "city", None, NOW_MS)
-    commune = await areas.create(city.id, "Xã", "commune", None, NOW_MS)
+    city = await areas.create(None, "Hải Phòng", "city", None, system(NOW_MS))
+    commune = await areas.create(city.id, "Xã", "commune", None, system(NOW_MS))
     act = Act("user:1", "Lan", NOW_MS, "10.0.0.7", "r1")
     async with db.write() as connection:
         await journal.record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loa.broadcast.journal.act import system
 from loa.broadcast.records import Broadcast, Programme, ProgrammeClass
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
@@ -17,7 +18,7 @@ async def a_broadcast(db: Database, state: BroadcastState = BroadcastState.ON_AI
     programme = Programme(
         new_id(NOW_MS), "Bản tin", ProgrammeClass.ROUTINE, b"h" * 32, 96_000, 101, 960, 2000, 9, -1600, NOW_MS
     )
-    await Programmes(db).create(programme)
+    await Programmes(db).create(programme, system(NOW_MS))
     broadcast = Broadcast(
         id=new_id(NOW_MS),
         programme_id=programme.id,
@@ -36,7 +37,7 @@ async def a_broadcast(db: Database, state: BroadcastState = BroadcastState.ON_AI
         frames_aired=0,
         reason="",
     )
-    await Broadcasts(db).create(broadcast)
+    await Broadcasts(db).create(broadcast, system(NOW_MS))
     return broadcast
 
 

@@ -14,7 +14,7 @@ IN_OTHER = (OTHER, CITY)
 
 
 def _one(role: Role, area_id: bytes | None) -> Principal:
-    return Principal(b"p" * 16, "somebody", (Grant(role, area_id),))
+    return Principal("token:p", "somebody", (Grant(role, area_id),))
 
 
 def test_a_grant_holds_in_its_area_and_below_and_nowhere_else() -> None:
@@ -63,6 +63,6 @@ def test_grants_add_up_and_none_takes_away(
     one: tuple[Grant, ...], two: tuple[Grant, ...], right: Right, path: tuple[bytes, ...]
 ) -> None:
     def may(grants: tuple[Grant, ...]) -> bool:
-        return Principal(b"p" * 16, "somebody", grants).may(right, path)
+        return Principal("token:p", "somebody", grants).may(right, path)
 
     assert may(one + two) == (may(one) or may(two))

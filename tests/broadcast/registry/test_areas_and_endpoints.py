@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from loa.broadcast.journal.act import system
 from loa.broadcast.records import Area, Endpoint
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
@@ -22,10 +23,10 @@ NOBODY = b"\xff" * 16
 
 async def _tree(db: Database) -> dict[str, Area]:
     areas = Areas(db)
-    city = await areas.create(None, "Thành phố", "city", "31", NOW_MS)
-    north = await areas.create(city.id, "Bắc", "district", None, NOW_MS + 1)
-    south = await areas.create(city.id, "Nam", "district", None, NOW_MS + 2)
-    hamlet = await areas.create(north.id, "Thôn 1", "hamlet", None, NOW_MS + 3)
+    city = await areas.create(None, "Thành phố", "city", "31", system(NOW_MS))
+    north = await areas.create(city.id, "Bắc", "district", None, system(NOW_MS + 1))
+    south = await areas.create(city.id, "Nam", "district", None, system(NOW_MS + 2))
+    hamlet = await areas.create(north.id, "Thôn 1", "hamlet", None, system(NOW_MS + 3))
     return {"city": city, "north": north, "south": south, "hamlet": hamlet}
 
 
@@ -57,23 +58,23 @@ async def test_unknown_areas_are_not_found(db: Database) -> None:
         with pytest.raises(NotFound):
             await question
     with pytest.raises(NotFound):
-        await areas.create(NOBODY, "Nowhere", "commune", None, NOW_MS)
+        await areas.create(NOBODY, "Nowhere", "commune", None, system(NOW_MS))
 
 
 async def test_an_official_code_is_used_once(db: Database) -> None:
     await _tree(db)
     with pytest.raises(Conflict):
-        await Areas(db).create(None, "Another", "city", "31", NOW_MS)
+        await Areas(db).create(None, "Another", "city", "31", system(NOW_MS))
 
 
 async def test_the_tree_is_sixteen_levels_deep_and_no_deeper(db: Database) -> None:
     areas, parent = Areas(db), None
     for level in range(16):
-        parent = (await areas.create(parent, f"level {level}", "level", None, NOW_MS + level)).id
+        parent = (await areas.create(parent, f"level {level}", "level", None, system(NOW_MS + level))).id
     assert parent is not None
     assert len(await areas.path(parent)) == 16
     with pytest.raises(Conflict, match="16 levels"):
-        await areas.create(parent, "too deep", "level", None, NOW_MS)
+        await areas.create(parent, "too deep", "level", None, system(NOW_MS))
 
 
 async def test_a_loop_in_the_tree_ends_in_an_error_and_not_in_a_loop(db: Database) -> None:
@@ -97,7 +98,7 @@ async def test_targets_are_those_below_the_areas_and_those_named_each_once(db: D
     assert list(await endpoints.targeted([hamlet, north], [a.id, c.id])) == [a, b, c]
     assert list(await endpoints.targeted([], [c.id])) == [c]
     assert list(await endpoints.targeted([], [])) == []
-    await endpoints.revoke(a.id, NOW_MS)
+    await endpoints.revoke(a.id, system(NOW_MS))
     assert list(await endpoints.targeted([north], [a.id])) == [b]
 
 
@@ -124,11 +125,11 @@ async def test_endpoints_are_listed_in_pages_and_by_area(db: Database) -> None:
 async def test_revoking_is_for_good_and_its_first_time_stays(db: Database) -> None:
     tree, endpoints = await _tree(db), Endpoints(db)
     a = await _endpoint(db, tree["hamlet"], "a", NOW_MS)
-    assert await endpoints.revoke(a.id, NOW_MS + 5) == replace(a, revoked_ms=NOW_MS + 5)
-    assert await endpoints.revoke(a.id, NOW_MS + 9) == await endpoints.get(a.id)
+    assert await endpoints.revoke(a.id, system(NOW_MS + 5)) == replace(a, revoked_ms=NOW_MS + 5)
+    assert await endpoints.revoke(a.id, system(NOW_MS + 9)) == await endpoints.get(a.id)
     assert (await endpoints.get(a.id)).revoked_ms == NOW_MS + 5
     with pytest.raises(NotFound):
-        await endpoints.revoke(NOBODY, NOW_MS)
+        await endpoints.revoke(NOBODY, system(NOW_MS))
 
 
 async def test_a_placement_tells_the_path(db: Database) -> None:

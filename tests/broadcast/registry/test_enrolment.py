@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loa.broadcast.journal.act import system
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
@@ -32,8 +33,8 @@ def enrolments(db: Database, keyring: KeyRing) -> Enrolments:
 
 
 async def _code(db: Database, enrolments: Enrolments) -> EnrolmentCode:
-    area = await Areas(db).create(None, "An Biên", "commune", None, NOW_MS)
-    _, code = await enrolments.create(area.id, EndpointKind.SPEAKER, "Loa 1", NOW_MS, VALID_S)
+    area = await Areas(db).create(None, "An Biên", "commune", None, system(NOW_MS))
+    _, code = await enrolments.create(area.id, EndpointKind.SPEAKER, "Loa 1", system(NOW_MS), VALID_S)
     return code
 
 
@@ -49,7 +50,7 @@ async def _claim(
 ) -> ClaimAnswer:
     mac = claim_mac(key or code.key(), code_id=code.code_id, device_key=device_key, nonce=nonce, kind=kind)
     return await enrolments.claim(
-        code_id=code.code_id, device_key=device_key, nonce=nonce, kind=kind, mac=mac, now_ms=now_ms
+        code_id=code.code_id, device_key=device_key, nonce=nonce, kind=kind, mac=mac, act=system(now_ms)
     )
 
 
@@ -106,7 +107,7 @@ async def test_a_code_is_used_once(db: Database, enrolments: Enrolments) -> None
 async def test_a_revoked_device_does_not_come_back_with_its_old_code(db: Database, enrolments: Enrolments) -> None:
     code = await _code(db, enrolments)
     answer = await _claim(enrolments, code)
-    await Endpoints(db).revoke(answer.endpoint_id, NOW_MS)
+    await Endpoints(db).revoke(answer.endpoint_id, system(NOW_MS))
     with pytest.raises(EnrolmentError) as caught:
         await _claim(enrolments, code)
     assert caught.value.slug == "used"
@@ -197,7 +198,7 @@ async def test_a_mac_over_other_values_is_wrong(db: Database, enrolments: Enrolm
                 nonce=nonce,
                 kind="speaker",
                 mac=forged,
-                now_ms=NOW_MS,
+                act=system(NOW_MS),
             )
         assert caught.value.slug == "wrong"
 
@@ -234,11 +235,11 @@ async def test_the_same_device_at_once_becomes_one_endpoint(db: Database, enrolm
 
 
 async def test_the_secret_of_a_code_is_not_kept_and_not_shown(db: Database, enrolments: Enrolments) -> None:
-    area = await Areas(db).create(None, "An Biên", "commune", None, NOW_MS)
-    enrolment, code = await enrolments.create(area.id, EndpointKind.BOARD, "Bảng 1", NOW_MS, VALID_S)
+    area = await Areas(db).create(None, "An Biên", "commune", None, system(NOW_MS))
+    enrolment, code = await enrolments.create(area.id, EndpointKind.BOARD, "Bảng 1", system(NOW_MS), VALID_S)
     assert await enrolments.get(enrolment.id) == enrolment
     assert await enrolments.list() == [enrolment]
     assert code.secret not in repr(enrolment)
     assert enrolment.key.hex() not in repr(enrolment)
     with pytest.raises(NotFound):
-        await enrolments.create(b"\xff" * 16, EndpointKind.BOARD, "Bảng 2", NOW_MS, VALID_S)
+        await enrolments.create(b"\xff" * 16, EndpointKind.BOARD, "Bảng 2", system(NOW_MS), VALID_S)
