@@ -41,6 +41,10 @@ class CoreConfig(BaseSettings):
     true_peak_dbtp: float = Field(default=-1.5, ge=-9, le=0, description="True-peak limit of programmes.")
     bitrate_bps: int = Field(default=64_000, ge=6_000, le=256_000, description="Opus bit rate of programmes.")
     max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Largest audio file that is taken.")
+    api_requests_per_s: float = Field(
+        default=50.0, gt=0, le=100_000, description="Requests a second that one caller may make on average."
+    )
+    api_burst: int = Field(default=500, ge=1, le=1_000_000, description="And how many at once.")
     enrolment_valid_s: int = Field(
         default=86_400, ge=1, le=30 * 86_400, description="How long an enrolment code is good."
     )

@@ -8,7 +8,9 @@
     │   └── NotAudio              the file holds no sound that can be read
     ├── StoreError                the durable store cannot do what was asked
     │   ├── NotFound              no such thing
+    │   ├── BadCursor             a place in a list that is none
     │   └── Conflict              the thing exists already, or is in a state that forbids the change
+    │       └── Changed           somebody else has changed the thing meanwhile
     ├── AuditError                an audit log in which something is missing or was changed
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
     ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
@@ -57,6 +59,14 @@ class NotFound(StoreError):
 
 class Conflict(StoreError):
     """The thing exists already, or is in a state that forbids the change."""
+
+
+class Changed(Conflict):
+    """Somebody else has changed the thing meanwhile: look again, then decide again."""
+
+
+class BadCursor(StoreError):
+    """A place in a list that is none of this list."""
 
 
 class AuditError(LoaError):

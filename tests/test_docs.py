@@ -9,7 +9,7 @@ from loa.cli import app
 from loa.codecs import link_wire
 from loa.codecs.channel_wire import Type
 from loa.config import CoreConfig
-from loa.control_api.application import OPERATIONS
+from loa.control_api.table import OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")

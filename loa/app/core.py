@@ -26,6 +26,8 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.media_process import start_media_process
 from loa.broadcast.content.library import Library
+from loa.broadcast.journal.feed import Feed
+from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
@@ -40,6 +42,7 @@ from loa.config import CoreConfig
 from loa.control_api.application import make_application
 from loa.control_api.bearer import BearerTokens
 from loa.control_api.first_token import ensure_first_token, private_folder
+from loa.control_api.rate_limits import LocalRateLimits
 from loa.control_api.services import Services
 from loa.errors import ConfigError, LoaError, MediaError
 from loa.monitoring.metrics import make_exporter
@@ -64,6 +67,7 @@ class Core:
         self._clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
         self._media_ready = asyncio.Event()
+        self._closing = asyncio.Event()
         self._media_counters: Mapping[str, int] = {}
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
@@ -75,6 +79,7 @@ class Core:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        self._closing.set()
         await self._stack.aclose()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
@@ -125,6 +130,9 @@ class Core:
         media = await start_media_process(config.media_host, config.media_port)
         for work in (self._keep_media(media), self._keep_time(keyring), self._keep_keys(keyring)):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
+        feed = Feed(db)
+        await feed.open()
+        stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
         services = Services(
             config=config,
             clock=clock,
@@ -139,9 +147,14 @@ class Core:
             tokens=tokens,
             hub=self._hub,
             director=self._director,
+            ledger=Ledger(db),
+            feed=feed,
+            limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
+            closing=self._closing,
             metrics=make_exporter(self._counters, self._gauges),
             not_ready=lambda: "" if self._media_ready.is_set() else "the media process is not up",
         )
+        self.services = services
         await self._serve_http(services, stack)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()

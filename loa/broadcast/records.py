@@ -145,6 +145,11 @@ class ReceiptRow:
     unsigned: int | None = None
     result_reason: str = ""
 
+    @property
+    def id(self) -> bytes:
+        """Order and endpoint, as lists tell rows apart."""
+        return self.order_id + self.endpoint_id
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -176,6 +181,24 @@ class Event:
     subject: str
     reach: frozenset[bytes]
     data: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One entry of the audit log: `entry` is the JSON text that is hashed, the rest is taken from it."""
+
+    seq: int
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    entry: str
+    hash: bytes
+
+    @property
+    def id(self) -> bytes:
+        """Its number, as lists tell rows apart."""
+        return self.seq.to_bytes(8, "big")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from aiohttp import web
 
 from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Principal, Right
+from loa.control_api.operation import OPERATION, Operation
 from loa.control_api.problems import REQUEST_ID, Problem
+from loa.control_api.rate_limits import pass_or_wait
 from loa.control_api.requests import services
 
-NEEDED = web.AppKey("needed", Mapping[tuple[str, str], Right | None])
-"""The right that each method and path needs; None for the open ones."""
+DECLARED = web.AppKey("declared", Mapping[tuple[str, str], Operation])
+"""Every operation, by method and path."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 
@@ -21,24 +23,39 @@ async def middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """401 without a good bearer token, 403 without the route's right, before anything of the body is read."""
-    resource = request.match_info.route.resource
-    method = "GET" if request.method == "HEAD" else request.method
-    route = (method, resource.canonical) if resource is not None else None
-    needed = request.app[NEEDED]
-    if route is not None and route in needed and needed[route] is None:
+    operation = declared(request)
+    if operation is not None:
+        request[OPERATION] = operation
+    if operation is not None and operation.right is None:
+        await pass_or_wait(request, f"address:{request.remote}")
         return await handler(request)
+    principal = await authenticate(request)
+    if principal is None:
+        await pass_or_wait(request, f"address:{request.remote}")
+        raise Problem(401, "unauthorized", "send a good token: Authorization: Bearer …")
+    request[PRINCIPAL] = principal
+    await pass_or_wait(request, principal.actor)
+    if operation is not None and operation.right is not None and not principal.has(operation.right):
+        raise forbidden(operation.right)
+    return await handler(request)
+
+
+def declared(request: web.Request) -> Operation | None:
+    """The operation behind the request's route."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    method = "GET" if request.method == "HEAD" else request.method
+    return request.app[DECLARED].get((method, resource.canonical))
+
+
+async def authenticate(request: web.Request) -> Principal | None:
+    """Who it is, by what the request carries; None when that is nothing good."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Problem(401, "unauthorized", "send a token: Authorization: Bearer …")
+        return None
     core = services(request)
-    principal = await core.tokens.check(token.strip(), core.now_ms)
-    if principal is None:
-        raise Problem(401, "unauthorized", "this token is not known")
-    request[PRINCIPAL] = principal
-    right = needed.get(route) if route is not None else None
-    if right is not None and not principal.has(right):
-        raise forbidden(right)
-    return await handler(request)
+    return await core.tokens.check(token.strip(), core.now_ms)
 
 
 def act_of(request: web.Request) -> Act:

@@ -8,6 +8,7 @@ import secrets
 from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Grant, Principal, Role
 from loa.broadcast.records import Token
+from loa.broadcast.store.paging import FIRST, Page
 from loa.broadcast.store.tokens import Tokens
 from loa.model import id_text, new_id
 
@@ -20,7 +21,7 @@ class BearerTokens:
 
     async def any(self) -> bool:
         """Whether there is a token at all."""
-        return bool(await self._tokens.list(limit=1))
+        return bool(await self._tokens.list(Page(limit=1)))
 
     async def create(
         self,
@@ -57,9 +58,9 @@ class BearerTokens:
         await self._tokens.create(token, act)
         return token
 
-    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Token]:
-        """Up to `limit` tokens in the order they were made, after `after_id`, those that no longer hold too."""
-        return await self._tokens.list(after_id, limit)
+    async def list(self, page: Page = FIRST) -> list[Token]:
+        """A page of the tokens, those that no longer hold too; BadCursor."""
+        return await self._tokens.list(page)
 
     async def get(self, token_id: bytes) -> Token:
         """The token, whether it still holds or not; NotFound."""

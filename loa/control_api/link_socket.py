@@ -53,7 +53,7 @@ class SocketTransport:
 
 
 async def link(request: web.Request) -> web.StreamResponse:
-    """Upgrade to a WebSocket of subprotocol loa.link.v1, and hand it to the hub.
+    """The WebSocket of the endpoints, subprotocol loa.link.v1 (docs/protocol.md, *Link*).
 
     Problem 400 `subprotocol`; 503 `busy` above MAX_LINKS.
     """

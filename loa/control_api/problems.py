@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 from pydantic import ValidationError
+from structlog.contextvars import bound_contextvars
 
 from loa.broadcast.content.library import TooLarge
 from loa.errors import (
+    BadCursor,
+    Changed,
     ConfigError,
     Conflict,
     EnrolmentError,
@@ -34,6 +37,8 @@ _STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
     (NotAudio, 422, "not-audio"),
     (MediaError, 422, "audio-unreadable"),
     (NotFound, 404, "not-found"),
+    (BadCursor, 422, "invalid"),
+    (Changed, 412, "changed"),
     (Conflict, 409, "conflict"),
     (WireError, 400, "malformed"),
     (ConfigError, 400, "malformed"),
@@ -110,7 +115,8 @@ async def middleware(
     request_id = secrets.token_hex(8)
     request[REQUEST_ID] = request_id
     try:
-        answer = await handler(request)
+        with bound_contextvars(request_id=request_id):
+            answer = await handler(request)
     except web.HTTPException as error:
         slug = error.reason.lower().replace(" ", "-")
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}

@@ -63,3 +63,22 @@ async def visible_endpoint(request: web.Request, endpoint_id: bytes) -> Endpoint
         if not principal.may(Right.ENDPOINTS_READ, path):
             raise NotFound(f"no endpoint {id_text(endpoint_id)}")
     return endpoint
+
+
+async def narrowed(request: web.Request, right: Right, area_id: bytes | None) -> frozenset[bytes] | None:
+    """The tops of what a list may show to the caller; None when that is everything.
+
+    `area_id`: the area that is asked for. An area of which the caller may see nothing gives nothing.
+    """
+    principal, areas = request[PRINCIPAL], services(request).areas
+    roots = principal.roots(right)
+    if area_id is None or roots is None:
+        return roots if area_id is None else frozenset((area_id,))
+    try:
+        path = await areas.path(area_id)
+    except NotFound:
+        return frozenset()
+    if principal.may(right, path):
+        return frozenset((area_id,))
+    below = await areas.subtree(area_id)
+    return frozenset(roots & below)

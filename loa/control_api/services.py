@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from aiohttp import web
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.content.library import Library
+from loa.broadcast.journal.feed import Feed
+from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.registry.areas import Areas
@@ -19,12 +22,16 @@ from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
 from loa.config import CoreConfig
 from loa.control_api.bearer import BearerTokens
+from loa.control_api.rate_limits import RateLimits
 from loa.timing.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms behind the routes. `not_ready` says in words what is missing, or nothing."""
+    """The rooms behind the routes. `not_ready` says in words what is missing, or nothing.
+
+    `closing`: set when the core goes down, so that answers without an end come to one.
+    """
 
     config: CoreConfig
     clock: Clock
@@ -39,6 +46,10 @@ class Services:
     tokens: BearerTokens
     hub: Hub
     director: Director
+    ledger: Ledger
+    feed: Feed
+    limits: RateLimits
+    closing: asyncio.Event
     metrics: Callable[[], bytes]
     not_ready: Callable[[], str]
 

@@ -121,9 +121,22 @@ async def test_a_body_that_is_not_json_is_refused(core: Core, data: bytes, conte
         assert answer.headers["X-Request-Id"] == said["request_id"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=²", "after=nonsense"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=501",
+        "limit=-1",
+        "limit=x",
+        "limit=²",
+        "after=nonsense",
+        "sort=colour",
+        "colour=red",
+        "limit=1&limit=2",
+    ],
+)
 async def test_a_bad_page_is_refused(api: ApiClient, query: str) -> None:
-    assert (await problem(api, "GET", f"/api/v1/areas?{query}")).status == 400
+    assert (await problem(api, "GET", f"/api/v1/areas?{query}")).status == 422
 
 
 @pytest.mark.parametrize(

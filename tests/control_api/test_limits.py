@@ -15,7 +15,8 @@ from loa.app.api_client import ApiClient
 from loa.app.core import Core
 from loa.broadcast.registry.enrolment import ClaimAnswer, Enrolments
 from loa.codecs.link_wire import SUBPROTOCOL
-from loa.control_api import link_socket, public, requests, routes
+from loa.control_api import link_socket, requests
+from loa.control_api.routes import enrolments, public
 from loa.edge.speaker import enrol
 from tests import sounds
 from tests.control_api.test_api import FORM, UPLOAD, problem, upload
@@ -63,16 +64,16 @@ async def listening(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientR
 
 
 @pytest.mark.parametrize(
-    "limit", ["0000000005000", "000000001999999999", "0001", "1" + "0" * 5000, "+5", " 5", "٥", "5_0", "5\n"]
+    "limit", ["0000000005000", "000000001999999999", "0001", "1" + "0" * 5000, "007", "+5", " 5", "٥", "5_0", "5\n"]
 )
 async def test_a_limit_is_read_as_one_number(api: ApiClient, limit: str) -> None:
     async with api._session.get(f"{api.url}/api/v1/areas", params={"limit": limit}) as answer:
-        assert (answer.status, (await answer.json(content_type=None))["type"]) == (400, "urn:loa:problem:malformed")
+        assert (answer.status, (await answer.json(content_type=None))["type"]) == (422, "urn:loa:problem:invalid")
 
 
 async def test_limits_that_are_good_are_taken(api: ApiClient) -> None:
     await api.create_area("Xã một", "commune")
-    for limit in ("1", "500", "007"):
+    for limit in ("1", "500"):
         assert (await api.call("GET", f"/api/v1/areas?limit={limit}"))["items"]
 
 
@@ -157,7 +158,7 @@ async def test_claims_in_flight_are_few_and_more_come_back_later(
     monkeypatch.setattr(Enrolments, "claim", slow)
     waiting = [
         asyncio.create_task(problem(api, "POST", "/api/v1/enrolments/claim", CLAIM))
-        for _ in range(routes.MAX_CLAIMS)
+        for _ in range(enrolments.MAX_CLAIMS)
     ]
     async with asyncio.timeout(10):
         for _ in waiting:

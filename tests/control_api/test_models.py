@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loa.control_api.models import utc
+from loa.control_api.models.base import utc
 
 LAST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999."""

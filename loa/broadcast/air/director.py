@@ -35,7 +35,8 @@ from loa.broadcast.journal.act import Act, system
 from loa.broadcast.orders.book import IssuedOrder, OrderBook
 from loa.broadcast.records import Broadcast, ProgrammeClass
 from loa.broadcast.registry.endpoints import Endpoints
-from loa.broadcast.store.broadcasts import Broadcasts
+from loa.broadcast.store.broadcasts import BroadcastFilter, Broadcasts
+from loa.broadcast.store.paging import Page
 from loa.codecs.link_wire import Receipt
 from loa.codecs.order_wire import Stop, Tune
 from loa.codecs.signed import SigningKey
@@ -145,10 +146,10 @@ class Director:
         unwritten = self.scribe.unwritten()
         return self._latest(await self._broadcasts.get(broadcast_id), unwritten)
 
-    async def page(self, after_id: bytes | None, limit: int) -> list[Broadcast]:
-        """Up to `limit` broadcasts in the order they were made, after `after_id`, as they are now."""
+    async def page(self, page: Page, only: BroadcastFilter) -> list[Broadcast]:
+        """A page of the broadcasts as they are now; BadCursor. The filter looks at what is written down."""
         unwritten = self.scribe.unwritten()
-        return [self._latest(row, unwritten) for row in await self._broadcasts.list(after_id, limit)]
+        return [self._latest(row, unwritten) for row in await self._broadcasts.list(page, only)]
 
     def _latest(self, row: Broadcast, unwritten: Mapping[bytes, Broadcast]) -> Broadcast:
         running = self._running.get(row.id)

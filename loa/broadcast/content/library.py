@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from loa.broadcast.content.audio_file import MAX_DURATION_S
@@ -15,6 +17,7 @@ from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import OggOpusFile, read_ogg_opus
 from loa.durable import sync_folder
@@ -31,6 +34,19 @@ class TooLarge(MediaError):
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"the file has more than {max_bytes} bytes")
         self.max_bytes = max_bytes
+
+
+@dataclass(slots=True)
+class Upload:
+    """A file that was received, and what is being made of it."""
+
+    folder: Path
+    work: Future[Ingested] | None = None
+
+    @property
+    def file(self) -> Path:
+        """The file as it came."""
+        return self.folder / "upload"
 
 
 class Library:
@@ -100,29 +116,43 @@ class Library:
         act: Act,
         max_bytes: int,
     ) -> Programme:
-        """Make a programme of a sound file that comes in pieces.
+        """Make a programme of a sound file that comes in pieces: `receive` and `make` in one."""
+        async with self.receive(chunks, max_bytes) as upload:
+            return await self.make(upload, title, klass, act)
 
-        TooLarge beyond `max_bytes`; NotAudio and MediaError as content/ingest.py; StoreError
-        when the disk fails. Whatever happens, nothing half done stays.
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[Upload]:
+        """Write a sound file down, piece by piece; it is gone when the block is left.
+
+        TooLarge beyond `max_bytes`; NotAudio when there is nothing; StoreError when the disk fails.
         """
         try:
-            work = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
+            upload = Upload(Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch)))
         except OSError as error:
             raise StoreError(f"no room for a new programme: {error}") from error
-        future: Future[Ingested] | None = None
         try:
-            await _receive(chunks, work / "upload", max_bytes)
-            future = self._pool.submit(work / "upload", work / "programme.ogg", *self._settings)
-            ingested = await asyncio.wrap_future(future)
-            await asyncio.to_thread(self._take_in, work / "programme.ogg", ingested.sha256)
-        except BrokenExecutor as error:
-            raise MediaError("the file cannot be read: it brought its decoder down") from error
+            await _receive(chunks, upload.file, max_bytes)
+            yield upload
         finally:
-            if future is None or future.done():
-                shutil.rmtree(work, ignore_errors=True)
+            if upload.work is None or upload.work.done():
+                shutil.rmtree(upload.folder, ignore_errors=True)
             else:
                 # Nobody waits for it any more, but the worker still writes there.
-                future.add_done_callback(lambda _: shutil.rmtree(work, ignore_errors=True))
+                upload.work.add_done_callback(lambda _: shutil.rmtree(upload.folder, ignore_errors=True))
+
+    async def make(self, upload: Upload, title: str, klass: ProgrammeClass, act: Act) -> Programme:
+        """Make a programme of a file that was received.
+
+        NotAudio and MediaError as content/ingest.py; StoreError when the disk fails; Conflict when the act has
+        happened before. Whatever happens, nothing half done stays.
+        """
+        fresh = upload.folder / "programme.ogg"
+        try:
+            upload.work = self._pool.submit(upload.file, fresh, *self._settings)
+            ingested = await asyncio.wrap_future(upload.work)
+            await asyncio.to_thread(self._take_in, fresh, ingested.sha256)
+        except BrokenExecutor as error:
+            raise MediaError("the file cannot be read: it brought its decoder down") from error
         programme = Programme(
             id=new_id(act.now_ms),
             title=title,
@@ -155,9 +185,9 @@ class Library:
         """The programme; NotFound."""
         return await self._programmes.get(programme_id)
 
-    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Programme]:
-        """Up to `limit` programmes in the order they were made, after `after_id`."""
-        return await self._programmes.list(after_id, limit)
+    async def list(self, page: Page = FIRST, klass: ProgrammeClass | None = None) -> list[Programme]:
+        """A page of the programmes, of one class if it is given; BadCursor."""
+        return await self._programmes.list(page, klass)
 
     def path(self, programme: Programme) -> Path:
         """Its Ogg Opus file."""

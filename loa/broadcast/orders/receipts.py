@@ -11,6 +11,7 @@ from loa.broadcast.orders.targets import OrderTargets, places
 from loa.broadcast.records import ReceiptRow
 from loa.broadcast.store import receipts as stored
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page
 from loa.broadcast.store.receipts import ReceiptKey
 from loa.codecs.link_wire import Receipt
 from loa.errors import StoreError
@@ -133,11 +134,11 @@ class Receipts:
         self.counters.update(tally)
 
     async def for_broadcast(
-        self, broadcast_id: bytes, after: ReceiptKey | None = None, limit: int = 100
+        self, broadcast_id: bytes, page: Page = FIRST, state: ReceiptState | None = None
     ) -> list[ReceiptRow]:
-        """Up to `limit` rows of all orders of the broadcast, after the (order id, endpoint id) `after`."""
+        """A page of the rows of all orders of the broadcast, by order and endpoint; BadCursor."""
         async with self._db.read() as connection:
-            return await stored.page(connection, broadcast_id, after, limit)
+            return await stored.page(connection, broadcast_id, page, state)
 
     async def summary(self, broadcast_id: bytes) -> dict[ReceiptState, int]:
         """How many endpoints have come how far with the broadcast: each is counted once, at its highest state."""

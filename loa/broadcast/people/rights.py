@@ -22,6 +22,7 @@ class Right(StrEnum):
     BROADCASTS_EMERGENCY = "broadcasts.emergency"
     METRICS_READ = "metrics.read"
     TOKENS_WRITE = "tokens.write"
+    AUDIT_READ = "audit.read"
 
 
 class Role(StrEnum):

@@ -6,10 +6,14 @@ from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Area
 from loa.broadcast.store import areas as stored
+from loa.broadcast.store.areas import AreaFilter
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page
 from loa.codecs.statement_wire import MAX_DEPTH_OF_AREAS
 from loa.errors import Conflict
 from loa.model import id_text, new_id
+
+EVERY_AREA = AreaFilter()
 
 
 def described(area: Area) -> dict[str, str | None]:
@@ -41,10 +45,10 @@ class Areas:
         async with self._db.read() as connection:
             return await stored.get(connection, area_id)
 
-    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Area]:
-        """Up to `limit` areas in the order they were made, after `after_id`."""
+    async def list(self, page: Page = FIRST, only: AreaFilter = EVERY_AREA) -> list[Area]:
+        """A page of the areas; BadCursor."""
         async with self._db.read() as connection:
-            return await stored.page(connection, after_id, limit)
+            return await stored.page(connection, page, only)
 
     async def path(self, area_id: bytes) -> tuple[bytes, ...]:
         """The ids from the top of the tree down to the area itself; NotFound."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from loa.broadcast.journal import journal
@@ -11,9 +11,13 @@ from loa.broadcast.records import Endpoint
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.endpoints import EndpointFilter
+from loa.broadcast.store.paging import FIRST, Page
 from loa.codecs.statement_wire import Placement
 from loa.errors import NotFound
 from loa.model import id_text
+
+EVERY_ENDPOINT = EndpointFilter()
 
 
 class Endpoints:
@@ -27,18 +31,10 @@ class Endpoints:
         async with self._db.read() as connection:
             return await stored.get(connection, endpoint_id)
 
-    async def list(
-        self, after_id: bytes | None = None, limit: int = 100, within: Collection[bytes] | None = None
-    ) -> list[Endpoint]:
-        """Up to `limit` endpoints in the order they were enrolled, after `after_id`, revoked ones too.
-
-        With `within`, only those in these areas or below them. Unknown areas give nothing.
-        """
+    async def list(self, page: Page = FIRST, only: EndpointFilter = EVERY_ENDPOINT) -> list[Endpoint]:
+        """A page of the endpoints; BadCursor. Unknown areas give nothing."""
         async with self._db.read() as connection:
-            if within is None:
-                return await stored.page(connection, after_id, limit)
-            below = await stored_areas.subtrees(connection, within)
-            return await stored.page(connection, after_id, limit, below)
+            return await stored.page(connection, page, only)
 
     async def targeted(self, areas: Sequence[bytes], endpoints: Sequence[bytes]) -> Sequence[Endpoint]:
         """The endpoints in the areas, below them, or named; each once, in the order of ids, none revoked.

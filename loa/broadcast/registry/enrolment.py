@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store import enrolments as stored
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page
 from loa.codecs import enrolment_wire
 from loa.codecs.enrolment_wire import EnrolmentCode
 from loa.codecs.signed import KEY_BYTES
@@ -86,10 +88,10 @@ class Enrolments:
         async with self._db.read() as connection:
             return await stored.get(connection, enrolment_id)
 
-    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Enrolment]:
-        """Up to `limit` enrolments in the order they were made, after `after_id`."""
+    async def list(self, page: Page = FIRST, within: Collection[bytes] | None = None) -> list[Enrolment]:
+        """A page of the enrolments, only in these areas and below them if any are given; BadCursor."""
         async with self._db.read() as connection:
-            return await stored.page(connection, after_id, limit)
+            return await stored.page(connection, page, within)
 
     async def claim(
         self, *, code_id: str, device_key: bytes, nonce: bytes, kind: str, mac: bytes, act: Act

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import CTE, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import Area
+from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import area
 from loa.codecs.statement_wire import MAX_DEPTH_OF_AREAS
 from loa.errors import NotFound, StoreError
@@ -43,12 +45,25 @@ async def get(connection: AsyncConnection, area_id: bytes) -> Area:
     return _area(row)
 
 
-async def page(connection: AsyncConnection, after_id: bytes | None, limit: int) -> list[Area]:
-    """Up to `limit` areas in the order of their ids, after `after_id`."""
-    query = select(area).order_by(area.c.id).limit(limit)
-    if after_id is not None:
-        query = query.where(area.c.id > after_id)
-    return [_area(row) for row in await connection.execute(query)]
+@dataclass(frozen=True, slots=True)
+class AreaFilter:
+    """Which areas; what is None does not matter."""
+
+    parent_id: bytes | None = None
+    level: str | None = None
+    code: str | None = None
+
+
+async def page(connection: AsyncConnection, page: Page, only: AreaFilter) -> list[Area]:
+    """A page of areas; BadCursor."""
+    query = select(area)
+    if only.parent_id is not None:
+        query = query.where(area.c.parent_id == only.parent_id)
+    if only.level is not None:
+        query = query.where(area.c.level == only.level)
+    if only.code is not None:
+        query = query.where(area.c.code == only.code)
+    return [_area(row) for row in await connection.execute(paged(query, area, page))]
 
 
 async def path(connection: AsyncConnection, area_id: bytes) -> tuple[bytes, ...]:
@@ -91,10 +106,14 @@ async def subtrees(connection: AsyncConnection, area_ids: Iterable[bytes]) -> se
     roots = list(set(area_ids))
     if not roots:
         return set()
-    below = select(area.c.id).where(area.c.id.in_(roots)).cte("below", recursive=True)
+    return set((await connection.execute(select(below(roots).c.id))).scalars())
+
+
+def below(roots: Collection[bytes]) -> CTE:
+    """A table of the ids of these areas and of all below them, for use in a query."""
+    found = select(area.c.id).where(area.c.id.in_(list(roots))).cte("below", recursive=True)
     # UNION, not UNION ALL: an area is followed once, so that even a loop in the tree comes to an end.
-    below = below.union(select(area.c.id).join(below, area.c.parent_id == below.c.id))
-    return set((await connection.execute(select(below.c.id))).scalars())
+    return found.union(select(area.c.id).join(found, area.c.parent_id == found.c.id))
 
 
 async def known(connection: AsyncConnection, area_ids: Iterable[bytes]) -> set[bytes]:

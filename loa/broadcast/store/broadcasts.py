@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -13,6 +14,7 @@ from loa.broadcast.journal.act import Act, system
 from loa.broadcast.records import Broadcast
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page, paged
 from loa.broadcast.store.tables import broadcast
 from loa.errors import NotFound
 from loa.model import ID_BYTES, BroadcastState, id_text
@@ -80,6 +82,19 @@ async def _reached(connection: AsyncConnection, value: Broadcast) -> set[bytes]:
     return {*value.areas, *(await stored_endpoints.areas_of(connection, value.endpoints)).values()}
 
 
+@dataclass(frozen=True, slots=True)
+class BroadcastFilter:
+    """Which broadcasts, made when (`since_ms` inclusive, `until_ms` not); what is None does not matter."""
+
+    state: BroadcastState | None = None
+    programme_id: bytes | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+EVERY_BROADCAST = BroadcastFilter()
+
+
 class Broadcasts:
     """What is, was or comes on air."""
 
@@ -130,17 +145,19 @@ class Broadcasts:
             raise NotFound(f"no broadcast {id_text(broadcast_id)}")
         return _broadcast(row)
 
-    async def list(
-        self, after_id: bytes | None = None, limit: int = 100, states: Sequence[BroadcastState] = ()
-    ) -> list[Broadcast]:
-        """Up to `limit` broadcasts in the order they were made, after `after_id`; of `states`, if any are given."""
-        query = select(broadcast).order_by(broadcast.c.id).limit(limit)
-        if after_id is not None:
-            query = query.where(broadcast.c.id > after_id)
-        if states:
-            query = query.where(broadcast.c.state.in_([str(state) for state in states]))
+    async def list(self, page: Page = FIRST, only: BroadcastFilter = EVERY_BROADCAST) -> list[Broadcast]:
+        """A page of the broadcasts; BadCursor."""
+        query = select(broadcast)
+        if only.state is not None:
+            query = query.where(broadcast.c.state == str(only.state))
+        if only.programme_id is not None:
+            query = query.where(broadcast.c.programme_id == only.programme_id)
+        if only.since_ms is not None:
+            query = query.where(broadcast.c.created_ms >= only.since_ms)
+        if only.until_ms is not None:
+            query = query.where(broadcast.c.created_ms < only.until_ms)
         async with self._db.read() as connection:
-            return [_broadcast(row) for row in await connection.execute(query)]
+            return [_broadcast(row) for row in await connection.execute(paged(query, broadcast, page))]
 
     async def unfinished(self) -> Sequence[Broadcast]:
         """All that are preparing or on air."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import Endpoint
+from loa.broadcast.store.areas import below
+from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import endpoint
 from loa.errors import NotFound
 from loa.model import EndpointKind, id_text
@@ -45,27 +48,26 @@ async def get(connection: AsyncConnection, endpoint_id: bytes) -> Endpoint:
     return _endpoint(row)
 
 
-async def page(
-    connection: AsyncConnection, after_id: bytes | None, limit: int, areas: Iterable[bytes] | None = None
-) -> list[Endpoint]:
-    """Up to `limit` endpoints in the order of their ids, after `after_id`; only those in `areas` if given."""
-    if areas is None:
-        return await _page(connection, after_id, limit, None)
-    found: list[Endpoint] = []
-    for some in _chunks(areas):
-        found += await _page(connection, after_id, limit, some)
-    return sorted(found, key=lambda each: each.id)[:limit]
+@dataclass(frozen=True, slots=True)
+class EndpointFilter:
+    """Which endpoints; what is None does not matter. `within`: in these areas, or below them."""
+
+    within: frozenset[bytes] | None = None
+    kind: EndpointKind | None = None
+    revoked: bool | None = None
 
 
-async def _page(
-    connection: AsyncConnection, after_id: bytes | None, limit: int, areas: list[bytes] | None
-) -> list[Endpoint]:
-    query = select(endpoint).order_by(endpoint.c.id).limit(limit)
-    if after_id is not None:
-        query = query.where(endpoint.c.id > after_id)
-    if areas is not None:
-        query = query.where(endpoint.c.area_id.in_(areas))
-    return [_endpoint(row) for row in await connection.execute(query)]
+async def page(connection: AsyncConnection, page: Page, only: EndpointFilter) -> list[Endpoint]:
+    """A page of endpoints; BadCursor."""
+    query = select(endpoint)
+    if only.within is not None:
+        query = query.where(endpoint.c.area_id.in_(select(below(only.within).c.id)))
+    if only.kind is not None:
+        query = query.where(endpoint.c.kind == str(only.kind))
+    if only.revoked is not None:
+        revoked = endpoint.c.revoked_ms
+        query = query.where(revoked.is_not(None) if only.revoked else revoked.is_(None))
+    return [_endpoint(row) for row in await connection.execute(paged(query, endpoint, page))]
 
 
 async def in_areas(connection: AsyncConnection, areas: Iterable[bytes]) -> list[Endpoint]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import Enrolment
+from loa.broadcast.store.areas import below
+from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import enrolment
 from loa.errors import NotFound
 from loa.model import EndpointKind, id_text
@@ -51,12 +54,12 @@ async def by_code(connection: AsyncConnection, code_id: str) -> Enrolment | None
     return None if row is None else _enrolment(row)
 
 
-async def page(connection: AsyncConnection, after_id: bytes | None, limit: int) -> list[Enrolment]:
-    """Up to `limit` enrolments in the order of their ids, after `after_id`."""
-    query = select(enrolment).order_by(enrolment.c.id).limit(limit)
-    if after_id is not None:
-        query = query.where(enrolment.c.id > after_id)
-    return [_enrolment(row) for row in await connection.execute(query)]
+async def page(connection: AsyncConnection, page: Page, within: Collection[bytes] | None) -> list[Enrolment]:
+    """A page of enrolments, only of these areas and those below them if any are given; BadCursor."""
+    query = select(enrolment)
+    if within is not None:
+        query = query.where(enrolment.c.area_id.in_(select(below(within).c.id)))
+    return [_enrolment(row) for row in await connection.execute(paged(query, enrolment, page))]
 
 
 async def count_wrong(connection: AsyncConnection, enrolment_id: bytes) -> None:

@@ -6,13 +6,15 @@ Writers come one after the other, so the numbers of entries and events have no g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal.chain import Link
-from loa.broadcast.records import DoneBefore, Event
+from loa.broadcast.records import AuditEntry, DoneBefore, Event
+from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import audit, done_once, event
 from loa.model import ID_BYTES
 
@@ -28,6 +30,31 @@ async def links(connection: AsyncConnection, after_seq: int, limit: int) -> list
     """Up to `limit` entries of the chain, after `after_seq`."""
     query = select(audit.c.seq, audit.c.entry, audit.c.hash).where(audit.c.seq > after_seq)
     return [Link(*row) for row in await connection.execute(query.order_by(audit.c.seq).limit(limit))]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries of the audit log; what is None does not matter. `since_ms` is inclusive, `until_ms` is not."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+async def entries(connection: AsyncConnection, page: Page, only: AuditFilter) -> list[AuditEntry]:
+    """A page of the audit log, by number; BadCursor. The page's column must be `seq`."""
+    query = select(audit)
+    asked = {audit.c.actor: only.actor, audit.c.action: only.action, audit.c.subject: only.subject}
+    for column, value in asked.items():
+        if value is not None:
+            query = query.where(column == value)
+    if only.since_ms is not None:
+        query = query.where(audit.c.at_ms >= only.since_ms)
+    if only.until_ms is not None:
+        query = query.where(audit.c.at_ms < only.until_ms)
+    return [AuditEntry(**row._mapping) for row in await connection.execute(paged(query, audit, page))]
 
 
 async def insert_link(
@@ -63,6 +90,18 @@ async def events(connection: AsyncConnection, after_seq: int, limit: int) -> lis
     """Up to `limit` events in their order, after `after_seq`."""
     query = select(event).where(event.c.seq > after_seq).order_by(event.c.seq).limit(limit)
     return [_event(row) for row in await connection.execute(query)]
+
+
+async def forget_events(connection: AsyncConnection, before_ms: int) -> int:
+    """Forget events from before then, but never the newest: its number is where the next begins. How many."""
+    newest = select(func.max(event.c.seq)).scalar_subquery()
+    statement = delete(event).where(event.c.at_ms < before_ms, event.c.seq < newest)
+    return (await connection.execute(statement)).rowcount
+
+
+async def forget_keys(connection: AsyncConnection, before_ms: int) -> int:
+    """Forget the keys of acts from before then: the same request would happen again. How many."""
+    return (await connection.execute(delete(done_once).where(done_once.c.at_ms < before_ms))).rowcount
 
 
 async def event_range(connection: AsyncConnection) -> tuple[int, int]:

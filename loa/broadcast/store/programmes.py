@@ -10,6 +10,7 @@ from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page, paged
 from loa.broadcast.store.tables import programme
 from loa.errors import NotFound
 from loa.model import id_text
@@ -57,10 +58,10 @@ class Programmes:
             raise NotFound(f"no programme {id_text(programme_id)}")
         return _programme(row)
 
-    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Programme]:
-        """Up to `limit` programmes in the order they were made, after `after_id`."""
-        query = select(programme).order_by(programme.c.id).limit(limit)
-        if after_id is not None:
-            query = query.where(programme.c.id > after_id)
+    async def list(self, page: Page = FIRST, klass: ProgrammeClass | None = None) -> list[Programme]:
+        """A page of the programmes, of one class if it is given; BadCursor."""
+        query = select(programme)
+        if klass is not None:
+            query = query.where(programme.c.klass == str(klass))
         async with self._db.read() as connection:
-            return [_programme(row) for row in await connection.execute(query)]
+            return [_programme(row) for row in await connection.execute(paged(query, programme, page))]

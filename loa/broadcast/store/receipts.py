@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import ReceiptRow
 from loa.broadcast.store.database import upsert
+from loa.broadcast.store.paging import Page
 from loa.broadcast.store.tables import order_, receipt
 from loa.codecs.order_wire import Action
-from loa.model import ReceiptState
+from loa.errors import BadCursor
+from loa.model import ID_BYTES, ReceiptState
 
 ReceiptKey = tuple[bytes, bytes]
 """Order id and endpoint id."""
@@ -38,18 +40,23 @@ async def save(connection: AsyncConnection, rows: Sequence[ReceiptRow]) -> None:
 
 
 async def page(
-    connection: AsyncConnection, broadcast_id: bytes, after: ReceiptKey | None, limit: int
+    connection: AsyncConnection, broadcast_id: bytes, page: Page, state: ReceiptState | None = None
 ) -> list[ReceiptRow]:
-    """Up to `limit` rows of all orders of a broadcast, by order id and endpoint id, after `after`."""
+    """A page of the rows of all orders of a broadcast, by order and endpoint, in one state if given; BadCursor."""
     query = (
         select(receipt)
         .join(order_, order_.c.order_id == receipt.c.order_id)
         .where(order_.c.broadcast_id == broadcast_id)
         .order_by(receipt.c.order_id, receipt.c.endpoint_id)
-        .limit(limit)
+        .limit(page.limit)
     )
-    if after is not None:
-        order_id, endpoint_id = after
+    if state is not None:
+        query = query.where(receipt.c.state == int(state))
+    if page.start is not None:
+        _, key = page.start
+        if len(key) != 2 * ID_BYTES:
+            raise BadCursor("not an order and an endpoint")
+        order_id, endpoint_id = key[:ID_BYTES], key[ID_BYTES:]
         query = query.where(
             or_(
                 receipt.c.order_id > order_id,

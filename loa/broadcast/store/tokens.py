@@ -13,6 +13,7 @@ from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page, paged
 from loa.broadcast.store.tables import token
 from loa.errors import NotFound
 from loa.model import id_text
@@ -59,13 +60,10 @@ class Tokens:
             row = (await connection.execute(select(token).where(token.c.sha256 == sha256))).one_or_none()
         return None if row is None else _token(row)
 
-    async def list(self, after_id: bytes | None = None, limit: int = 100) -> list[Token]:
-        """Up to `limit` tokens in the order they were made, after `after_id`."""
-        query = select(token).order_by(token.c.id).limit(limit)
-        if after_id is not None:
-            query = query.where(token.c.id > after_id)
+    async def list(self, page: Page = FIRST) -> list[Token]:
+        """A page of the tokens, those that no longer hold too; BadCursor."""
         async with self._db.read() as connection:
-            return [_token(row) for row in await connection.execute(query)]
+            return [_token(row) for row in await connection.execute(paged(select(token), token, page))]
 
     async def get(self, token_id: bytes) -> Token:
         """The token, expired and revoked ones too; NotFound."""

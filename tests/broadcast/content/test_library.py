@@ -16,6 +16,7 @@ from loa.broadcast.content.worker import IngestPool, spawn_process
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import ProgrammeClass
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST
 from loa.codecs.ogg_opus import read_ogg_opus
 from loa.errors import MediaError, NotAudio, NotFound, StoreError
 from tests.sounds import siren, wav
@@ -74,7 +75,7 @@ async def test_the_same_sound_twice_is_two_programmes_of_one_file(library: Libra
     assert one.id != two.id
     assert library.path(one) == library.path(two)
     assert len(_files(tmp_path / "audio")) == 1
-    assert await library.list(after_id=one.id) == [two]
+    assert await library.list(FIRST.behind(one)) == [two]
 
 
 @pytest.mark.parametrize(

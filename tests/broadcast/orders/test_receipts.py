@@ -18,6 +18,7 @@ from loa.broadcast.records import Area, Endpoint, ReceiptRow
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import Page
 from loa.codecs.link_wire import Receipt, Result
 from loa.codecs.order_wire import Stop
 from loa.errors import StoreError
@@ -197,10 +198,10 @@ async def test_rows_come_in_pages(db: Database, keyring: KeyRing) -> None:
     for n in range(7):
         await receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
     seen: list[ReceiptRow] = []
-    while page := await receipts.for_broadcast(
-        broadcast_id, (seen[-1].order_id, seen[-1].endpoint_id) if seen else None, limit=3
-    ):
-        seen += page
+    page = Page(limit=3)
+    while rows := await receipts.for_broadcast(broadcast_id, page):
+        seen += rows
+        page = page.behind(rows[-1])
     assert [row.endpoint_id for row in seen] == [_endpoint(n) for n in range(7)]
 
 

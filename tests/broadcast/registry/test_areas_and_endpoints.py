@@ -13,6 +13,8 @@ from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.endpoints import EndpointFilter
+from loa.broadcast.store.paging import Page
 from loa.broadcast.store.tables import area as area_table
 from loa.errors import Conflict, NotFound, StoreError
 from loa.model import EndpointKind, new_id
@@ -47,8 +49,8 @@ async def test_a_path_goes_from_the_top_down_and_a_subtree_holds_all_below(db: D
 
 async def test_areas_are_listed_in_pages(db: Database) -> None:
     tree, areas = await _tree(db), Areas(db)
-    first = await areas.list(limit=3)
-    rest = await areas.list(after_id=first[-1].id, limit=3)
+    first = await areas.list(Page(limit=3))
+    rest = await areas.list(Page(limit=3).behind(first[-1]))
     assert [*first, *rest] == list(tree.values())
 
 
@@ -115,11 +117,15 @@ async def test_endpoints_are_listed_in_pages_and_by_area(db: Database) -> None:
     made = [await _endpoint(db, tree["hamlet"], f"e{n}", NOW_MS + n) for n in range(5)]
     other = await _endpoint(db, tree["south"], "other", NOW_MS + 9)
     assert await endpoints.list() == [*made, other]
-    assert await endpoints.list(after_id=made[1].id, limit=2) == made[2:4]
-    assert await endpoints.list(within=[tree["north"].id]) == made
-    assert await endpoints.list(within=[tree["south"].id]) == [other]
-    assert await endpoints.list(within=[NOBODY]) == []
-    assert await endpoints.list(within=[]) == []
+    assert await endpoints.list(Page(limit=2).behind(made[1])) == made[2:4]
+
+    async def within(*areas: bytes) -> list[Endpoint]:
+        return await endpoints.list(only=EndpointFilter(within=frozenset(areas)))
+
+    assert await within(tree["north"].id) == made
+    assert await within(tree["south"].id) == [other]
+    assert await within(NOBODY) == []
+    assert await within() == []
 
 
 async def test_revoking_is_for_good_and_its_first_time_stays(db: Database) -> None:

@@ -23,19 +23,19 @@ log = structlog.get_logger("loa.api")
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """GET /healthz: the process answers."""
+    """Whether the process answers."""
     return web.Response(text="ok\n")
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: it can take a broadcast on air."""
+    """Whether it can take a broadcast on air."""
     if missing := services(request).not_ready():
         raise Problem(503, "not-ready", missing)
     return web.Response(text="ready\n")
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """GET /metrics in Prometheus's text format: of the whole core, so the right must hold everywhere."""
+    """The metrics of the whole core, in Prometheus's text format: the right must hold everywhere."""
     await require_in(request, Right.METRICS_READ, None)
     return web.Response(
         body=services(request).metrics(),
@@ -44,7 +44,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
-    """GET /listen/{id}.ogg: a broadcast on air as Ogg Opus (RFC 7845), from now to its end.
+    """Listen to a broadcast on air, as Ogg Opus (RFC 7845), from now to its end.
 
     Problem 410 `not-on-air`; 503 `busy` above MAX_LISTENERS.
     """

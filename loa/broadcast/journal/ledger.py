@@ -1,0 +1,48 @@
+"""What was done, to be read: the audit chain, and the keys of acts that happened once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from loa.broadcast.journal.chain import Link
+from loa.broadcast.records import AuditEntry, DoneBefore
+from loa.broadcast.store import journal as stored
+from loa.broadcast.store.database import Database
+from loa.broadcast.store.journal import AuditFilter
+from loa.broadcast.store.paging import FIRST, Page
+
+_CHUNK = 1000
+
+
+class Ledger:
+    """Reads what journal.record wrote."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def done(self, actor: str, key: str) -> DoneBefore | None:
+        """What the actor has done under an `Idempotency-Key`."""
+        async with self._db.read() as connection:
+            return await stored.used_key(connection, actor, key)
+
+    async def entries(self, page: Page = FIRST, only: AuditFilter = AuditFilter()) -> list[AuditEntry]:  # noqa: B008
+        """A page of the audit log's entries."""
+        async with self._db.read() as connection:
+            return await stored.entries(connection, page, only)
+
+    async def forget(self, *, events_before_ms: int, keys_before_ms: int) -> tuple[int, int]:
+        """Forget old events and the keys of old acts; how many of each. The audit chain forgets nothing."""
+        async with self._db.write() as connection:
+            events = await stored.forget_events(connection, events_before_ms)
+            return events, await stored.forget_keys(connection, keys_before_ms)
+
+    async def links(self, after_seq: int = 0) -> AsyncIterator[list[Link]]:
+        """The chain in its order, after entry `after_seq`, some links at a time, up to its end now."""
+        while True:
+            async with self._db.read() as connection:
+                links = await stored.links(connection, after_seq, _CHUNK)
+            if links:
+                yield links
+                after_seq = links[-1].seq
+            if len(links) < _CHUNK:
+                return

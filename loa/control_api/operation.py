@@ -1,0 +1,54 @@
+"""One route as it is declared: what it needs, takes and answers. The OpenAPI document is made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from loa.broadcast.people.rights import Right
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method and path, and the handler behind it.
+
+    `right`: what the caller must have somewhere; None when the route is open to all. Where it must hold is for the
+    handler to ask, who knows which area is meant (control_api/reach.py).
+    `body`, `form`: the JSON body, or the fields of a multipart form, which ends with the part `file`.
+    `query`: the query; without one the route takes no query.
+    `answer`: the model of the answer, or its media type; None when there is no body (204).
+    `many`: the answer is a page of `answer`.
+    `once`: takes an `Idempotency-Key`.
+    `versioned`: the answer has an `ETag`; a change must name it in `If-Match`.
+    `urgent`: is counted apart by the rate limits, so that nothing else holds it up.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    right: Right | None
+    body: type[BaseModel] | None = None
+    form: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answer: type[BaseModel] | str | None = None
+    status: int = 200
+    many: bool = False
+    once: bool = False
+    versioned: bool = False
+    urgent: bool = False
+
+    @property
+    def route(self) -> tuple[str, str]:
+        """Method and path, which name the operation."""
+        return self.method, self.path
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something."""
+        return self.method not in ("GET", "HEAD")
+
+
+OPERATION = web.RequestKey("operation", Operation)

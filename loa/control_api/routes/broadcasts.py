@@ -1,0 +1,106 @@
+"""Broadcasts over HTTP: on air now, stopped, and how far their orders came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from loa.broadcast.air.generation import Request
+from loa.broadcast.store.broadcasts import BroadcastFilter
+from loa.codecs.order_wire import Action
+from loa.control_api.answers import answer, answer_page
+from loa.control_api.auth import act_of
+from loa.control_api.cursors import page_of
+from loa.control_api.models.base import to_ms
+from loa.control_api.models.broadcasts import DEFAULT_PRIORITY, BroadcastIn, BroadcastOut, BroadcastsQuery
+from loa.control_api.models.orders import OrderOut, OrdersOut, ReceiptOut, ReceiptsQuery
+from loa.control_api.once import once
+from loa.control_api.problems import Problem
+from loa.control_api.reach import require_for, require_to_see, right_to_speak
+from loa.control_api.requests import body, ids, path_id, query, services
+from loa.model import EMERGENCY_PRIORITY, ReceiptState
+
+SORTS = {"created": "id", "priority": "priority"}
+
+
+async def start_broadcast(request: web.Request) -> web.Response:
+    """Take a programme on air now."""
+    given = await body(request, BroadcastIn)
+    core = services(request)
+    programme = await core.programmes.get(given.programme_id.bytes)
+    priority = DEFAULT_PRIORITY[programme.klass] if given.priority is None else given.priority
+    if (priority >= EMERGENCY_PRIORITY) != (programme.klass == "emergency"):
+        raise Problem(
+            422, "invalid", f"priorities from {EMERGENCY_PRIORITY} are for emergency programmes, and only they"
+        )
+    areas, endpoints = ids(given.targets.areas), ids(given.targets.endpoints)
+    await require_for(request, right_to_speak(priority), areas, endpoints)
+    wanted = Request(
+        programme=programme,
+        areas=areas,
+        endpoints=endpoints,
+        priority=priority,
+        volume=given.volume,
+        play_delay_ms=core.config.play_delay_ms if given.play_delay_ms is None else given.play_delay_ms,
+    )
+    broadcast = await once(request, lambda act: core.director.start(wanted, act), core.director.get)
+    return answer(request, BroadcastOut.of(broadcast))
+
+
+async def list_broadcasts(request: web.Request) -> web.Response:
+    """What is, was or comes on air."""
+    given = query(request, BroadcastsQuery)
+    page = page_of(given, SORTS)
+    only = BroadcastFilter(
+        state=given.state,
+        programme_id=given.programme_id.bytes if given.programme_id else None,
+        since_ms=None if given.since is None else to_ms(given.since),
+        until_ms=None if given.until is None else to_ms(given.until),
+    )
+    rows = await services(request).director.page(page, only)
+    return answer_page(request, page, rows, BroadcastOut.of)
+
+
+async def get_broadcast(request: web.Request) -> web.Response:
+    """One broadcast, with its receipts counted."""
+    core = services(request)
+    broadcast_id = path_id(request)
+    broadcast = await core.director.get(broadcast_id)
+    return answer(request, BroadcastOut.of(broadcast, _summary(await core.receipts.summary(broadcast_id))))
+
+
+def _summary(states: Mapping[ReceiptState, int]) -> dict[str, int]:
+    return {state.name.lower(): count for state, count in states.items()}
+
+
+async def stop_broadcast(request: web.Request) -> web.Response:
+    """Stop a broadcast: silence, by a signed order. One that has ended stays as it is."""
+    core = services(request)
+    broadcast_id = path_id(request)
+    broadcast = await core.director.get(broadcast_id)
+    await require_for(request, right_to_speak(broadcast.priority), broadcast.areas, broadcast.endpoints)
+    return answer(request, BroadcastOut.of(await core.director.stop(broadcast_id, act_of(request))))
+
+
+async def list_receipts(request: web.Request) -> web.Response:
+    """How far each order of a broadcast came at each endpoint."""
+    core = services(request)
+    broadcast_id = path_id(request)
+    given = query(request, ReceiptsQuery)
+    page = page_of(given, {"order": "id"})
+    await require_to_see(request, await core.broadcasts.get(broadcast_id))
+    orders = await core.book.of_broadcast(broadcast_id)
+    actions = {order.order_id: Action(order.stored.action).name.lower() for order in orders}
+    state = None if given.state is None else ReceiptState[given.state.upper()]
+    rows = await core.receipts.for_broadcast(broadcast_id, page, state)
+    return answer_page(request, page, rows, lambda row: ReceiptOut.of(row, actions[row.order_id]))
+
+
+async def list_orders(request: web.Request) -> web.Response:
+    """What was commanded, as it was signed."""
+    core = services(request)
+    broadcast_id = path_id(request)
+    await require_to_see(request, await core.broadcasts.get(broadcast_id))
+    orders = await core.book.of_broadcast(broadcast_id)
+    return answer(request, OrdersOut(items=[OrderOut.of(order.stored) for order in orders]))

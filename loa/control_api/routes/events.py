@@ -1,0 +1,123 @@
+"""What happens, as it happens: server-sent events (WHATWG HTML §9.2) that resume where a watcher stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from loa.broadcast.people.rights import Principal, Right
+from loa.broadcast.records import Event
+from loa.control_api.auth import PRINCIPAL, authenticate
+from loa.control_api.models.base import utc
+from loa.control_api.models.events import EventOut, EventsQuery
+from loa.control_api.places import place
+from loa.control_api.problems import REQUEST_ID, Problem
+from loa.control_api.requests import query, services
+from loa.errors import StoreError
+
+MAX_WATCHERS = 500
+HEARTBEAT_S = 15.0
+"""A comment comes at least so often, so that a dead connection shows, and the token is looked at again."""
+WRITE_TIMEOUT_S = 10.0
+RETRY_MS = 2_000
+_MOST_DIGITS = 18
+
+SEEN_WITH: Mapping[str, Right] = {
+    "area": Right.AREAS_READ,
+    "endpoint": Right.ENDPOINTS_READ,
+    "enrolment": Right.ENDPOINTS_WRITE,
+    "programme": Right.PROGRAMMES_READ,
+    "broadcast": Right.BROADCASTS_READ,
+    "token": Right.TOKENS_WRITE,
+}
+"""The right with which events about a thing are seen. What is not here is seen by nobody."""
+
+log = structlog.get_logger("loa.api")
+
+
+def sees(principal: Principal, event: Event) -> bool:
+    """Whether the event is about something that the caller may see, in an area that is theirs."""
+    right = SEEN_WITH.get(event.subject.partition(":")[0])
+    if right is None:
+        return False
+    roots = principal.roots(right)
+    if roots is None or (right is Right.AREAS_READ and roots):
+        return True
+    # A programme without an area is everybody's.
+    return not roots.isdisjoint(event.reach) or (right is Right.PROGRAMMES_READ and not event.reach and bool(roots))
+
+
+async def watch_events(request: web.Request) -> web.StreamResponse:
+    """Watch what happens, as server-sent events.
+
+    `id` is the number of the event: a client that comes back with it in `Last-Event-ID` misses nothing. `gap` says
+    that what lay between is forgotten: ask the lists again.
+    """
+    given = query(request, EventsQuery)
+    feed = services(request).feed
+    header = request.headers.get("Last-Event-ID")
+    if header is not None and not (header.isascii() and header.isdigit() and len(header) <= _MOST_DIGITS):
+        raise Problem(422, "invalid", "Last-Event-ID must be the id of an event")
+    after = given.after if header is None else int(header)
+    with place(request, "watchers", MAX_WATCHERS):
+        answer = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+                "X-Request-Id": request[REQUEST_ID],
+            }
+        )
+        await answer.prepare(request)
+        try:
+            await _stream(request, answer, feed.newest if after is None else after)
+        except (TimeoutError, StoreError) as error:
+            log.info("a watcher is dropped", request_id=request[REQUEST_ID], error=str(error))
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # the watcher has gone, as watchers do
+    return answer
+
+
+async def _stream(request: web.Request, answer: web.StreamResponse, seq: int) -> None:
+    feed, principal = services(request).feed, request[PRINCIPAL]
+    if seq > feed.newest:
+        await _write(answer, _frame("gap", {"after": seq, "newest": feed.newest}, feed.newest))
+        seq = feed.newest
+    await _write(answer, f"retry: {RETRY_MS}\n" + _frame("hello", {"newest": feed.newest}, seq))
+    while not services(request).closing.is_set():
+        events = await feed.after(seq, HEARTBEAT_S)
+        if not events:
+            await _write(answer, f": heartbeat\nid: {seq}\n\n")
+            fresh = await authenticate(request)
+            if fresh is None:
+                return
+            principal = fresh
+            continue
+        text = ""
+        if events[0].seq != seq + 1:
+            text = _frame("gap", {"after": seq, "newest": events[0].seq - 1}, events[0].seq - 1)
+        seq = events[-1].seq
+        text += "".join(_shown(event) for event in events if sees(principal, event))
+        await _write(answer, text or f": nothing for you\nid: {seq}\n\n")
+
+
+def _shown(event: Event) -> str:
+    shown = EventOut(
+        seq=event.seq, at=utc(event.at_ms), kind=event.kind, subject=event.subject, data=json.loads(event.data)
+    )
+    return f"id: {event.seq}\nevent: {event.kind}\ndata: {shown.model_dump_json()}\n\n"
+
+
+def _frame(kind: str, data: Mapping[str, int], seq: int) -> str:
+    return f"id: {seq}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+
+
+async def _write(answer: web.StreamResponse, text: str) -> None:
+    async with asyncio.timeout(WRITE_TIMEOUT_S):
+        await answer.write(text.encode())

@@ -1,0 +1,62 @@
+"""The feed of events: everything once, in order, and what is forgotten shows."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.feed import Feed
+from loa.broadcast.journal.ledger import Ledger
+from loa.broadcast.store import journal as stored
+from loa.broadcast.store.database import Database
+from tests.broadcast.conftest import NOW_MS
+
+
+async def tell(db: Database, *numbers: int) -> None:
+    async with db.write() as connection:
+        for number in numbers:
+            await journal.tell(connection, NOW_MS + number, "test", f"area:{number}")
+
+
+async def follow(feed: Feed, seq: int, last: int) -> list[int]:
+    """The numbers of what follows `seq`, up to event `last`."""
+    seen: list[int] = []
+    while not seen or seen[-1] < last:
+        events = await feed.after(seen[-1] if seen else seq, 10)
+        seen += [event.seq for event in events]
+    return seen
+
+
+async def test_watchers_from_anywhere_get_everything_once(db: Database) -> None:
+    await tell(db, *range(5))
+    feed = Feed(db)
+    await feed.open()
+    running = asyncio.create_task(feed.run())
+    try:
+        watchers = [asyncio.create_task(follow(feed, seq, 25)) for seq in (0, 3, 5)]
+        for number in range(5, 25):
+            await tell(db, number)
+            feed.wake()
+        late = await follow(feed, 20, 25)
+        told = await asyncio.gather(*watchers)
+    finally:
+        running.cancel()
+    assert told == [list(range(seq + 1, 26)) for seq in (0, 3, 5)]
+    assert late == list(range(21, 26))
+
+
+async def test_a_watcher_that_waits_for_nothing_gets_nothing(db: Database) -> None:
+    feed = Feed(db)
+    await feed.open()
+    assert await feed.after(0, 0.001) == []
+
+
+async def test_what_is_forgotten_shows_as_a_gap_and_numbers_go_on(db: Database) -> None:
+    await tell(db, *range(5))
+    assert await Ledger(db).forget(events_before_ms=NOW_MS + 1_000, keys_before_ms=0) == (4, 0)
+    feed = Feed(db)
+    await feed.open()
+    assert [event.seq for event in await feed.after(1, 0)] == [5]
+    await tell(db, 9)
+    async with db.read() as connection:
+        assert await stored.event_range(connection) == (5, 6)
