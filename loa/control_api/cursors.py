@@ -30,7 +30,8 @@ def cursor(page: Page, row: Paged) -> str:
     """Where the list goes on after `row`."""
     value, row_id = position(page, row)
     said = [page.by, value.hex() if isinstance(value, bytes) else value, row_id.hex()]
-    return base64.urlsafe_b64encode(json.dumps(said, separators=(",", ":")).encode()).rstrip(b"=").decode()
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def _read(text: str, by: str) -> tuple[int | str | bytes, bytes]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from loa.control_api.operation import OPERATION
@@ -14,6 +15,9 @@ from loa.control_api.problems import Problem
 CHUNK_BYTES = 1 << 16
 OVERHEAD_BYTES = 1 << 16
 MAX_FIELD_BYTES = 1024
+
+_BROKEN = (ValueError, EOFError, HttpProcessingError)
+"""What aiohttp raises for a form that is broken."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,7 +48,7 @@ async def read_form(request: web.Request, model: type[Model], most_bytes: int) -
             fields[part.name] = await _text(part)
     except ValidationError:
         raise
-    except (ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise BROKEN from error
     raise Problem(422, "invalid", "the part `file` is missing")
 
@@ -67,5 +71,5 @@ async def chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
     try:
         while chunk := await part.read_chunk(CHUNK_BYTES):
             yield chunk
-    except (ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise BROKEN from error

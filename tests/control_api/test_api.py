@@ -231,7 +231,8 @@ async def test_an_upload_that_is_cut_off_leaves_nothing(core: Core, api: ApiClie
 
 
 async def test_a_broken_form_is_refused(core: Core) -> None:
-    for body in (b"", b"--y--", b"--x\r\n\r\n", FORM[:30], FORM.replace(b"title", b"tittle")):
+    odd = FORM.replace(b"title", b"ti\x7f\x01tle")
+    for body in (b"", b"--y--", b"--x\r\n\r\n", FORM[:30], FORM.replace(b"title", b"tittle"), odd):
         head = f"{UPLOAD}\r\nContent-Length: {len(body)}"
         status = (await raw(core, head, body)).split(b" ", 2)[1]
         assert status in (b"400", b"422"), body

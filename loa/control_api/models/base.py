@@ -36,11 +36,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_AFTER = "Where to go on: what `next` gave."
+
+
 class PageQuery(Strict):
     """Which part of a list. A list that can be sorted or filtered says so in a query of its own."""
 
     limit: Annotated[Number, Field(ge=MIN_PAGE, le=MAX_PAGE, description="How many items.")] = DEFAULT_PAGE
-    after: Annotated[str, Field(max_length=1024, description="Where to go on: what `next` gave.")] | None = None
+    after: Annotated[str, Field(max_length=1024, pattern="^[A-Za-z0-9_-]+$", description=_AFTER)] | None = None
     sort: str = "created"
 
 
