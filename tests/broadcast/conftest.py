@@ -1,23 +1,69 @@
-"""A real store on disk, and what most tests need to stand in it."""
+"""A real store, on SQLite and on PostgreSQL, and what most tests need to stand in it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.database import Database
+from tests.postgres import PostgresServer
 
 NOW_S = 1_790_000_000
 NOW_MS = NOW_S * 1000
 
 
+NewStore = Callable[[], AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each database in turn."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    """An empty store in a file of its own."""
-    database = await Database.open(f"sqlite+aiosqlite:///{tmp_path / 'store' / 'loa.db'}")
+def new_store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
+    """Makes stores of the test's own: `async with new_store() as url`."""
+    if backend == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.database
+    numbers = count(1)
+
+    @asynccontextmanager
+    async def new() -> AsyncIterator[str]:
+        yield sqlite_address(tmp_path / "store" / f"{next(numbers)}.db")
+
+    return new
+
+
+@pytest.fixture
+async def db_url(new_store: NewStore) -> AsyncIterator[str]:
+    """The address of an empty store."""
+    async with new_store() as url:
+        yield url
+
+
+@pytest.fixture
+async def unmigrated_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a database in which nothing is, not even a table."""
+    if backend == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        async with server.empty_database() as url:
+            yield url
+    else:
+        yield sqlite_address(tmp_path / "empty.db")
+
+
+@pytest.fixture
+async def db(db_url: str) -> AsyncIterator[Database]:
+    """An empty store."""
+    database = await Database.open(db_url)
     yield database
     await database.close()
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loa.broadcast.orders.book import OrderBook
@@ -23,6 +23,7 @@ from loa.codecs.authority import Authority, Right
 from loa.codecs.order_wire import Action, Bundle, Order, Stop, order_id
 from loa.errors import Conflict, WireError
 from loa.model import BroadcastState
+from tests.broadcast.conftest import NewStore
 from tests.broadcast.orders.standing import NOW_MS, a_broadcast, a_tune
 
 AREA = b"a" * 16
@@ -49,14 +50,12 @@ async def test_an_order_is_signed_and_says_what_was_asked(db: Database, keyring:
     assert (issued.stored.action, issued.stored.bundle) == (Action.TUNE, issued.bundle)
 
 
-async def test_an_order_is_in_the_store_before_anyone_has_it(
-    tmp_path: Path, db: Database, keyring: KeyRing
-) -> None:
+async def test_an_order_is_in_the_store_before_anyone_has_it(db_url: str, db: Database, keyring: KeyRing) -> None:
     broadcast = await a_broadcast(db)
     issued = await OrderBook(db, keyring).issue(
         Stop(broadcast.id, 50), [AREA], [], NOW_MS, NOW_MS + 5000, broadcast.id
     )
-    other = await Database.open(f"sqlite+aiosqlite:///{tmp_path / 'store' / 'loa.db'}")
+    other = await Database.open(db_url)
     assert await OrderBook(other, keyring).of_broadcast(broadcast.id) == [issued]
     await other.close()
 
@@ -107,23 +106,25 @@ async def test_orders_at_once_have_different_numbers(db: Database, keyring: KeyR
     assert len({order.order_id for order in issued}) == 30
 
 
-async def test_a_store_from_an_old_copy_repeats_no_number(tmp_path: Path, db: Database, keyring: KeyRing) -> None:
+async def test_a_store_from_an_old_copy_repeats_no_number(
+    new_store: NewStore, db: Database, keyring: KeyRing
+) -> None:
     broadcast, book = await a_broadcast(db), OrderBook(db, keyring)
     before = await book.issue(a_tune(broadcast.id), [AREA], [], NOW_MS, NOW_MS + 1, broadcast.id)
-    empty = await Database.open(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
-    other = await a_broadcast(empty)
-    after = await OrderBook(empty, keyring).issue(a_tune(other.id), [AREA], [], NOW_MS + 1, NOW_MS + 2, other.id)
-    assert _seq(after.order_id) > _seq(before.order_id)
-    await empty.close()
+    async with new_store() as url:
+        old = await Database.open(url)
+        other = await a_broadcast(old)
+        after = await OrderBook(old, keyring).issue(a_tune(other.id), [AREA], [], NOW_MS + 1, NOW_MS + 2, other.id)
+        assert _seq(after.order_id) > _seq(before.order_id)
+        await old.close()
 
 
 @given(steps=st.lists(st.tuples(st.integers(-3_600_000, 3_600_000), st.booleans()), min_size=2, max_size=8))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_numbers_only_grow_whatever_the_clock_does_and_however_often_the_core_restarts(
-    steps: list[tuple[int, bool]],
+    new_store: NewStore, steps: list[tuple[int, bool]]
 ) -> None:
-    async def run(folder: Path) -> list[int]:
-        url = f"sqlite+aiosqlite:///{folder / 'loa.db'}"
+    async def run(url: str, keys: Path) -> list[int]:
         db = await Database.open(url)
         broadcast = await a_broadcast(db)
         seqs = []
@@ -132,14 +133,18 @@ def test_numbers_only_grow_whatever_the_clock_does_and_however_often_the_core_re
                 await db.close()
                 db = await Database.open(url)
             now_ms = NOW_MS + shift_ms
-            book = OrderBook(db, KeyRing.open(folder / "keys", NOW_S))
+            book = OrderBook(db, KeyRing.open(keys, NOW_S))
             issued = await book.issue(Stop(broadcast.id, 0), [AREA], [], now_ms, now_ms + 1, broadcast.id)
             seqs.append(_seq(issued.order_id))
         await db.close()
         return seqs
 
-    with tempfile.TemporaryDirectory() as folder:
-        seqs = asyncio.run(run(Path(folder)))
+    async def run_anew() -> list[int]:
+        with tempfile.TemporaryDirectory() as folder:
+            async with new_store() as url:
+                return await run(url, Path(folder))
+
+    seqs = asyncio.run(run_anew())
     assert all(earlier < later for earlier, later in itertools.pairwise(seqs))
 
 
@@ -151,22 +156,23 @@ from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.store.database import Database
 from loa.codecs.order_wire import Stop
 
-async def run(folder, broadcast_id, now_ms):
-    db = await Database.open(f"sqlite+aiosqlite:///{folder / 'loa.db'}")
-    book = OrderBook(db, KeyRing.open(folder / "keys", now_ms // 1000))
+async def run(url, keys, broadcast_id, now_ms):
+    db = await Database.open(url)
+    book = OrderBook(db, KeyRing.open(keys, now_ms // 1000))
     while True:
         # The clock stands still: only what was written down keeps the numbers apart.
         issued = await book.issue(Stop(broadcast_id, 0), [b"a" * 16], [], now_ms, now_ms + 1, broadcast_id)
         print(issued.order_id.hex(), flush=True)
 
-asyncio.run(run(Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), int(sys.argv[3])))
+asyncio.run(run(sys.argv[1], Path(sys.argv[2]), bytes.fromhex(sys.argv[3]), int(sys.argv[4])))
 """
 
 
-async def _issue_and_kill(folder: Path, broadcast_id: bytes, at_least: int) -> list[bytes]:
+async def _issue_and_kill(url: str, keys: Path, broadcast_id: bytes, at_least: int) -> list[bytes]:
     """Orders that a process told of before it was killed in the middle of issuing more."""
+    arguments = (url, str(keys), broadcast_id.hex(), str(NOW_MS))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _ISSUER, str(folder), broadcast_id.hex(), str(NOW_MS), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", _ISSUER, *arguments, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     lines = [await process.stdout.readline() for _ in range(at_least)]
@@ -176,15 +182,15 @@ async def _issue_and_kill(folder: Path, broadcast_id: bytes, at_least: int) -> l
     return [bytes.fromhex(line.decode()) for line in lines if line.endswith(b"\n")]
 
 
-async def test_orders_told_before_a_kill_are_kept_and_their_numbers_not_used_again(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'loa.db'}"
-    db = await Database.open(url)
+async def test_orders_told_before_a_kill_are_kept_and_their_numbers_not_used_again(
+    db_url: str, tmp_path: Path, keyring: KeyRing
+) -> None:
+    db = await Database.open(db_url)
     broadcast = await a_broadcast(db)
     await db.close()
-    ring = KeyRing.open(tmp_path / "keys", NOW_S)
-    told = [o for wanted in (5, 9) for o in await _issue_and_kill(tmp_path, broadcast.id, wanted)]
-    db = await Database.open(url)
-    stored = {order.order_id for order in await OrderBook(db, ring).of_broadcast(broadcast.id)}
+    told = [o for wanted in (5, 9) for o in await _issue_and_kill(db_url, tmp_path / "keys", broadcast.id, wanted)]
+    db = await Database.open(db_url)
+    stored = {order.order_id for order in await OrderBook(db, keyring).of_broadcast(broadcast.id)}
     await db.close()
     assert len(set(told)) == len(told) >= 14
     assert set(told) <= stored

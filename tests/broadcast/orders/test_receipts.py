@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -67,7 +66,7 @@ async def _order(db: Database, keyring: KeyRing, endpoints: int = 8) -> tuple[by
 
 
 async def test_the_whole_chain_is_one_row_and_survives_reopening(
-    tmp_path: Path, db: Database, keyring: KeyRing
+    db_url: str, db: Database, keyring: KeyRing
 ) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
@@ -75,7 +74,7 @@ async def test_the_whole_chain_is_one_row_and_survives_reopening(
     for n, state in enumerate(chain):
         acks = await receipts.record(_endpoint(1), [_receipt(order_id, state, NOW_MS + n)], NOW_MS)
         assert acks == [(order_id, int(state))]
-    other = await Database.open(f"sqlite+aiosqlite:///{tmp_path / 'store' / 'loa.db'}")
+    other = await Database.open(db_url)
     assert await Receipts(other).for_broadcast(broadcast_id) == [
         ReceiptRow(
             order_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from pathlib import Path
 
 import pytest
 
@@ -130,14 +129,14 @@ async def test_an_unknown_code_enrols_nothing(db: Database, enrolments: Enrolmen
 
 
 async def test_wrong_claims_are_counted_durably_and_spend_the_code(
-    tmp_path: Path, db: Database, enrolments: Enrolments, keyring: KeyRing
+    db_url: str, db: Database, enrolments: Enrolments, keyring: KeyRing
 ) -> None:
     code = await _code(db, enrolments)
     for _ in range(MAX_WRONG_CLAIMS - 1):
         with pytest.raises(EnrolmentError) as caught:
             await _claim(enrolments, code, key=secrets.token_bytes(32))
         assert caught.value.slug == "wrong"
-    reopened = await Database.open(f"sqlite+aiosqlite:///{tmp_path / 'store' / 'loa.db'}")
+    reopened = await Database.open(db_url)
     again = Enrolments(reopened, Areas(reopened), keyring)
     assert await _slug(asyncio.ensure_future(_claim(again, code, key=b"w" * 32))) == "wrong"
     assert await _slug(asyncio.ensure_future(_claim(again, code))) == "spent"
