@@ -26,6 +26,12 @@ class CoreConfig(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LOA_", extra="forbid", frozen=True)
 
     data_dir: Path = Field(default=Path("loa-data"), description="Folder of database, keys and audio.")
+    database_url: str = Field(
+        default="",
+        max_length=2_000,
+        repr=False,
+        description="Address of the database; empty: `loa.sqlite` in data_dir.",
+    )
     http_host: str = Field(default="127.0.0.1", description="Address the HTTP face listens on.")
     http_port: int = Field(default=8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     media_host: str = Field(default="127.0.0.1", description="Address the media socket is bound to.")

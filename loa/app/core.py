@@ -34,6 +34,7 @@ from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
@@ -86,7 +87,7 @@ class Core:
         config, clock = self.config, self._clock
         folder = config.data_dir
         private_folder(folder)
-        db = await Database.open(f"sqlite+aiosqlite:///{(folder / 'loa.sqlite').absolute()}")
+        db = await Database.open(config.database_url or sqlite_address(folder / "loa.sqlite"))
         stack.push_async_callback(db.close)
         keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
         self._areas = Areas(db)
