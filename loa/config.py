@@ -55,6 +55,10 @@ class CoreConfig(BaseSettings):
         default=86_400, ge=1, le=30 * 86_400, description="How long an enrolment code is good."
     )
 
+    min_free_bytes: int = Field(
+        default=256 * 2**20, ge=0, description="Not ready with less left on the disk of `data_dir`."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

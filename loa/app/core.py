@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiohttp import web
 
+from loa.app.health import Health
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -47,6 +48,7 @@ from loa.control_api.rate_limits import LocalRateLimits
 from loa.control_api.services import Services
 from loa.errors import ConfigError, LoaError, MediaError
 from loa.monitoring.metrics import make_exporter
+from loa.monitoring.readiness import Condition, keys_left_s, media_lives, missing
 from loa.timing.clock import Clock, SystemClock
 
 MEDIA_RESTART_S = 0.25
@@ -56,6 +58,7 @@ SHUTDOWN_S = 2.0
 UTC_WATCH_S = 10.0
 UTC_STEP_NS = 200_000_000
 KEYS_WATCH_S = 3600.0
+NS_PER_S = 1_000_000_000
 
 log = structlog.get_logger("loa.core")
 
@@ -69,7 +72,9 @@ class Core:
         self._stack = contextlib.AsyncExitStack()
         self._media_ready = asyncio.Event()
         self._closing = asyncio.Event()
+        self._media_heard_ns = 0
         self._media_counters: Mapping[str, int] = {}
+        self._going_down = False
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
 
@@ -83,13 +88,38 @@ class Core:
         self._closing.set()
         await self._stack.aclose()
 
+    def condition(self) -> Condition:
+        """How its parts are now."""
+        clock, keyring = self._clock, self._keyring
+        return Condition(
+            going_down=self._going_down,
+            media_up=self._media_ready.is_set(),
+            media_silent_s=(clock.monotonic_ns() - self._media_heard_ns) / NS_PER_S,
+            store_answers=self._health.store.answers,
+            disk_free_bytes=self._health.disk.value if self._health.disk.answers else None,
+            disk_least_bytes=self.config.min_free_bytes,
+            keys_left_s=keys_left_s(keyring.key_list, keyring.order_key.public_key, clock.utc_ns() / NS_PER_S),
+        )
+
+    @property
+    def media_lives(self) -> bool:
+        """Whether the media process, or its successor, has given a sign of life lately."""
+        return media_lives(self.condition())
+
+    def status(self) -> str:
+        """In one line, for people."""
+        if lacking := missing(self.condition()):
+            return "not ready: " + "; ".join(lacking)
+        linked = sum(session.live for session in self._hub.sessions())
+        return f"ready; on air: {len(self._director.on_air())}; endpoints linked: {linked}"
+
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         config, clock = self.config, self._clock
         folder = config.data_dir
         private_folder(folder)
         db = await Database.open(config.database_url or sqlite_address(folder / "loa.sqlite"))
         stack.push_async_callback(db.close)
-        keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
+        keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
         self._areas = Areas(db)
         self._endpoints = Endpoints(db)
         receipts = self._receipts = Receipts(db)
@@ -127,6 +157,9 @@ class Core:
         if left := await self._director.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
         stack.push_async_callback(_cancel, asyncio.create_task(self._director.scribe.run()))
+        self._health = Health(folder, db.ask, self._endpoints.count)
+        await self._health.first_look()
+        stack.push_async_callback(_cancel, asyncio.create_task(self._health.run()))
         # The first one is waited for: an address that is taken must be said, not tried for ever.
         media = await start_media_process(config.media_host, config.media_port)
         for work in (self._keep_media(media), self._keep_time(keyring), self._keep_keys(keyring)):
@@ -153,7 +186,7 @@ class Core:
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
             metrics=make_exporter(self._counters, self._gauges),
-            not_ready=lambda: "" if self._media_ready.is_set() else "the media process is not up",
+            not_ready=lambda: "; ".join(missing(self.condition())),
         )
         self.services = services
         await self._serve_http(services, stack)
@@ -240,6 +273,7 @@ class Core:
                 log.error("the key list cannot be renewed", error=str(error))
 
     def _media_event(self, media: MediaPort, event: Event) -> None:
+        self._media_heard_ns = self._clock.monotonic_ns()
         match event:
             case Ready():
                 epoch = EpochSecrets(event.epoch)

@@ -36,6 +36,11 @@ class Endpoints:
         async with self._db.read() as connection:
             return await stored.page(connection, page, only)
 
+    async def count(self) -> int:
+        """How many are enrolled and not revoked."""
+        async with self._db.read() as connection:
+            return await stored.count(connection)
+
     async def targeted(self, areas: Sequence[bytes], endpoints: Sequence[bytes]) -> Sequence[Endpoint]:
         """The endpoints in the areas, below them, or named; each once, in the order of ids, none revoked.
 

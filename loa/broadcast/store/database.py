@@ -11,7 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -62,6 +62,11 @@ class Database:
         """A connection that sees one state of the database and can change nothing. It waits for no writer."""
         async with _transaction(self._readers) as connection:
             yield connection
+
+    async def ask(self) -> None:
+        """Read a row. StoreError when the database does not answer."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT version_num FROM alembic_version"))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import Endpoint
@@ -95,6 +95,12 @@ async def areas_of(connection: AsyncConnection, endpoint_ids: Iterable[bytes]) -
         rows = await connection.execute(select(endpoint.c.id, endpoint.c.area_id).where(endpoint.c.id.in_(some)))
         found.update((row.id, row.area_id) for row in rows)
     return found
+
+
+async def count(connection: AsyncConnection) -> int:
+    """How many are enrolled and not revoked."""
+    query = select(func.count()).select_from(endpoint).where(endpoint.c.revoked_ms.is_(None))
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def set_revoked(connection: AsyncConnection, endpoint_id: bytes, now_ms: int) -> None:

@@ -128,6 +128,14 @@ async def test_endpoints_are_listed_in_pages_and_by_area(db: Database) -> None:
     assert await within() == []
 
 
+async def test_those_that_are_not_revoked_are_counted(db: Database) -> None:
+    tree, endpoints = await _tree(db), Endpoints(db)
+    assert await endpoints.count() == 0
+    made = [await _endpoint(db, tree["hamlet"], f"e{n}", NOW_MS + n) for n in range(3)]
+    await endpoints.revoke(made[1].id, system(NOW_MS))
+    assert await endpoints.count() == 2
+
+
 async def test_revoking_is_for_good_and_its_first_time_stays(db: Database) -> None:
     tree, endpoints = await _tree(db), Endpoints(db)
     a = await _endpoint(db, tree["hamlet"], "a", NOW_MS)

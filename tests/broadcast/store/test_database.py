@@ -24,6 +24,14 @@ async def test_what_was_written_is_there_after_reopening(db_url: str) -> None:
     await db.close()
 
 
+async def test_a_store_answers_unless_its_tables_are_gone(db: Database) -> None:
+    await db.ask()
+    async with db.write() as connection:
+        await connection.execute(text("DROP TABLE alembic_version"))
+    with pytest.raises(StoreError):
+        await db.ask()
+
+
 async def test_a_write_that_raises_leaves_nothing(db: Database) -> None:
     async def write_half() -> None:
         async with db.write() as connection:
