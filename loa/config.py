@@ -55,6 +55,9 @@ class CoreConfig(BaseSettings):
         default=86_400, ge=1, le=30 * 86_400, description="How long an enrolment code is good."
     )
 
+    drain_s: float = Field(
+        default=10.0, ge=0, le=300, description="At SIGTERM: how long requests in flight may take to finish."
+    )
     min_free_bytes: int = Field(
         default=256 * 2**20, ge=0, description="Not ready with less left on the disk of `data_dir`."
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
 
 from loa.app.health import Health
+from loa.app.in_flight import InFlight
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -75,6 +75,7 @@ class Core:
         self._media_heard_ns = 0
         self._media_counters: Mapping[str, int] = {}
         self._going_down = False
+        self._requests = InFlight()
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
 
@@ -87,6 +88,16 @@ class Core:
     async def __aexit__(self, *_error: object) -> None:
         self._closing.set()
         await self._stack.aclose()
+
+    async def drain(self) -> None:
+        """Before the end: not ready, nothing more goes on air, and requests in flight have `drain_s` to finish."""
+        self._going_down = True
+        self._director.refuse_new()
+        try:
+            async with asyncio.timeout(self.config.drain_s):
+                await self._requests.finished()
+        except TimeoutError:
+            log.warning("requests in flight are cut off", count=len(self._requests))
 
     def condition(self) -> Condition:
         """How its parts are now."""
@@ -194,7 +205,9 @@ class Core:
         await self._media_ready.wait()
 
     async def _serve_http(self, services: Services, stack: contextlib.AsyncExitStack) -> None:
-        runner = web.AppRunner(make_application(services), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        application = make_application(services)
+        self._requests.watch(application)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, self.config.http_host, self.config.http_port)
@@ -313,30 +326,3 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
-    """Run a core until SIGTERM or SIGINT, which end a start that takes long too.
-
-    `announce` gets one line when it is ready. LoaError when it cannot start.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    stopped = asyncio.create_task(stop.wait())
-    core = Core(config)
-    opening = asyncio.create_task(core.__aenter__())
-    await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
-    if not opening.done():
-        opening.cancel()
-        await asyncio.gather(opening, return_exceptions=True)
-        return
-    try:
-        await opening
-        announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
-        await stopped
-        log.info("stopping")
-    finally:
-        stopped.cancel()
-        await core.__aexit__()

@@ -22,8 +22,8 @@ def serve(
     import uvloop
 
     from loa import config as settings
-    from loa.app.core import run_core
     from loa.app.logs import log_to_stderr
+    from loa.app.service import run_core
 
     log_to_stderr(log_level)
     os.umask(0o077)  # what a core writes, its database first, is for nobody else to read

@@ -107,6 +107,10 @@ class Process:
         lines = self.log.read_text(errors="replace").splitlines()[-12:]
         return ":\n" + "\n".join(lines) if lines else ""
 
+    async def wait(self) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        return await self._child.wait()
+
     def kill(self) -> None:
         """kill -9, now."""
         if self.running:

@@ -51,6 +51,7 @@ STOP_ORDER_VALID_MS = 600_000
 AIR_END_S = 1.0
 CLOSE_S = 5.0
 MAX_REPEATING = 1024
+_GOING_DOWN = "the core is going down"
 
 log = structlog.get_logger("loa.air")
 
@@ -102,6 +103,7 @@ class Director:
         self._preparing: dict[bytes, asyncio.Event] = {}  # set: stopped before it began
         self._repeating: dict[bytes, set[bytes]] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._refusing = False
         self._closing = False
         self.scribe = Scribe(broadcasts.save)
         self.counters: Counter[str] = Counter()
@@ -167,6 +169,8 @@ class Director:
         nothing is on air.
         """
         self._on_duty()
+        if self._refusing:
+            raise Conflict(_GOING_DOWN)
         targets = await self._endpoints.targeted(request.areas, request.endpoints)
         packets = await self._library.packets(request.programme)
         now_ms = self._now_ms()
@@ -205,7 +209,7 @@ class Director:
 
     def _on_duty(self) -> tuple[MediaPort, EpochSecrets]:
         if self._closing:
-            raise Conflict("the core is going down")
+            raise Conflict(_GOING_DOWN)
         if self._media is None or self._epoch is None:
             raise Conflict("the media process is not running")
         return self._media, self._epoch
@@ -432,6 +436,10 @@ class Director:
             self._finish(running, BroadcastState.ENDED, "end")
 
     # --- closing ----------------------------------------------------------------------------------------------
+
+    def refuse_new(self) -> None:
+        """Begin to take nothing more on air. What is on air, or being prepared, goes on."""
+        self._refusing = True
 
     async def close(self) -> None:
         """Stop everything on air, truthfully, and wait a while until it is written down. Nothing starts now."""

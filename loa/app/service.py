@@ -1,0 +1,87 @@
+"""A core as a service: from its start to the signal that ends it, with the service manager told of both."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from loa.app.core import Core
+from loa.app.sd_notify import ServiceManager, keep_telling
+from loa.config import CoreConfig
+
+EXIT_ON_THE_SPOT = 130
+
+log = structlog.get_logger("loa.service")
+
+
+class _Signals:
+    """SIGTERM and SIGINT, which mean the same."""
+
+    def __init__(self) -> None:
+        self._came = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._came.set)
+
+    async def next(self) -> None:
+        """Wait for one."""
+        await self._came.wait()
+        self._came.clear()
+
+    async def or_done(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        """Begin this work; return when it is done or a signal has come."""
+        task, signalled = asyncio.create_task(work), asyncio.create_task(self._came.wait())
+        await asyncio.wait((task, signalled), return_when=asyncio.FIRST_COMPLETED)
+        signalled.cancel()
+        if not task.done():
+            self._came.clear()
+        return task
+
+
+async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
+    """Run a core until SIGTERM or SIGINT, which end a start that takes long too.
+
+    The first signal begins `Core.drain`, a second one cuts that short. One that comes when it closes ends the
+    process on the spot: the sound ends with it, and the next start tells what was on air as failed. `announce` gets
+    one line when the core is ready. LoaError when it cannot start.
+    """
+    signals = _Signals()
+    core = Core(config)
+    with ServiceManager.take(os.environ) as manager:
+        opening = await signals.or_done(core.__aenter__())
+        if not opening.done():
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            return
+        await opening
+        telling = asyncio.create_task(
+            keep_telling(manager, core.status, lambda: core.media_lives, time.monotonic_ns)
+        )
+        try:
+            announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
+            manager.ready()
+            await signals.next()
+            log.info("stopping")
+            manager.stopping()
+            await _cancel(await signals.or_done(core.drain()))
+        finally:
+            closing = await signals.or_done(core.__aexit__())
+            if not closing.done():
+                log.error("ended on the spot")
+                os._exit(EXIT_ON_THE_SPOT)
+            await closing
+            await _cancel(telling)
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    """End a task, unless it has ended by itself; its error is raised, its being cancelled is not."""
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
