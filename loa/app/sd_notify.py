@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, MutableMapping
+import time
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -106,14 +108,24 @@ class Teller:
             self._beat_due_ns = now_ns + int(self._manager.watchdog_s * _NS_PER_S / 2)
 
 
-async def keep_telling(
-    manager: ServiceManager, status: Callable[[], str], alive: Callable[[], bool], now_ns: Callable[[], int]
-) -> None:
-    """Tell, for ever. That this runs shows that the event loop does; `alive` speaks for the rest."""
+@asynccontextmanager
+async def telling(
+    manager: ServiceManager, status: Callable[[], str], alive: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Inside, the manager is told. That it is told shows that the event loop runs; `alive` speaks for the rest."""
+    task = asyncio.create_task(_tell(manager, status, alive))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def _tell(manager: ServiceManager, status: Callable[[], str], alive: Callable[[], bool]) -> None:
     teller = Teller(manager)
     period_s = PERIOD_S if manager.watchdog_s is None else min(PERIOD_S, manager.watchdog_s / 8)
     while True:
-        teller.tell(now_ns(), status(), alive())
+        teller.tell(time.monotonic_ns(), status(), alive())
         await asyncio.sleep(period_s)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 
 from loa.app.core import Core
-from loa.app.sd_notify import ServiceManager, keep_telling
+from loa.app.sd_notify import ServiceManager, telling
 from loa.config import CoreConfig
 
 EXIT_ON_THE_SPOT = 130
@@ -60,23 +59,20 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
             await asyncio.gather(opening, return_exceptions=True)
             return
         await opening
-        telling = asyncio.create_task(
-            keep_telling(manager, core.status, lambda: core.media_lives, time.monotonic_ns)
-        )
-        try:
-            announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
-            manager.ready()
-            await signals.next()
-            log.info("stopping")
-            manager.stopping()
-            await _cancel(await signals.or_done(core.drain()))
-        finally:
-            closing = await signals.or_done(core.__aexit__())
-            if not closing.done():
-                log.error("ended on the spot")
-                os._exit(EXIT_ON_THE_SPOT)
-            await closing
-            await _cancel(telling)
+        async with telling(manager, core.status, lambda: core.media_lives):
+            try:
+                announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
+                manager.ready()
+                await signals.next()
+                log.info("stopping")
+                manager.stopping()
+                await _cancel(await signals.or_done(core.drain()))
+            finally:
+                closing = await signals.or_done(core.__aexit__())
+                if not closing.done():
+                    log.error("ended on the spot")
+                    os._exit(EXIT_ON_THE_SPOT)
+                await closing
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

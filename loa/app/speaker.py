@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from loa import __version__
+from loa.app.sd_notify import ServiceManager, telling
 from loa.codecs import libopus
 from loa.edge.speaker import enrol, identity, interpolate
 from loa.edge.speaker.channel import Address
@@ -127,7 +128,11 @@ class Speaker:
         self._output.start(self._engine.render)
         link = asyncio.create_task(self._link.run())
         try:
-            await self._timers(link)
+            with ServiceManager.take(os.environ) as manager:
+                manager.ready()
+                async with telling(manager, self._status, alive=lambda: True):
+                    await self._timers(link)
+                manager.stopping()
             await self._say_goodbye()
         finally:
             for signum in (signal.SIGTERM, signal.SIGINT):
@@ -241,6 +246,10 @@ class Speaker:
         for datagram in self._engine.datagrams_to_send(self._clock.monotonic_ns()):
             with contextlib.suppress(OSError):  # as good as lost on the way: it is sent again when it matters
                 self._socket.sendto(datagram, channel.server)
+
+    def _status(self) -> str:
+        said = self._engine.report(self._clock.monotonic_ns())
+        return f"{said['state']}; link {said['link']}; media {said['media']}"
 
     def _write_report(self, *, last: bool = False) -> None:
         path, now_ns = self._settings.report, self._clock.monotonic_ns()

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from loa.app.api_client import ApiError
-from loa.app.demo.stage import Stage
+from loa.app.demo.stage import SpeakerPlan, Stage
 from loa.app.service import EXIT_ON_THE_SPOT
 from tests import sounds
 
@@ -138,6 +138,24 @@ async def test_the_service_manager_hears_of_ready_of_life_and_of_the_end(
     terminate(stage)
     await ear.wait_for("STOPPING=1")
     assert await ended(stage) == 0
+    ear.close()
+
+
+async def test_a_speaker_box_tells_its_service_manager_too(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.open_core()
+    await stage.build_areas("Hải Phòng", [("Kiến An", ["Phù Liễn"])])
+    ear = Ear(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    await stage.add_speaker(SpeakerPlan("Cụm loa 1", 0, 0, 0))
+    assert (await ear.wait_for("READY=1"))[-1] == "READY=1"
+    await ear.wait_for("STATUS=idle; link up; media bound")
+    await ear.wait_for("WATCHDOG=1")
+    os.kill(stage.speakers["Cụm loa 1"].pid, signal.SIGTERM)
+    await ear.wait_for("STOPPING=1")
+    assert await stage.speakers["Cụm loa 1"].wait() == 0
     ear.close()
 
 
