@@ -25,7 +25,7 @@ from loa.broadcast.air.media_port import (
     MediaPort,
     Ready,
 )
-from loa.broadcast.air.media_process import start_media_process
+from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.content.library import Library
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
@@ -73,6 +73,8 @@ class Core:
         self._media_ready = asyncio.Event()
         self._closing = asyncio.Event()
         self._media_heard_ns = 0
+        self._media_pid = 0
+        self._media_restarts = 0
         self._media_counters: Mapping[str, int] = {}
         self._going_down = False
         self._requests = InFlight()
@@ -196,7 +198,7 @@ class Core:
             feed=feed,
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
-            metrics=make_exporter(self._counters, self._gauges),
+            metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
             not_ready=lambda: "; ".join(missing(self.condition())),
         )
         self.services = services
@@ -221,13 +223,14 @@ class Core:
         self.http_port = runner.addresses[0][1]
         stack.callback(self._hub.close)
 
-    async def _keep_media(self, media: MediaPort | None) -> None:
+    async def _keep_media(self, media: MediaProcess | None) -> None:
         """Keep a media process running, `media` first: each is a new epoch."""
         failures = 0
         while True:
             try:
                 if media is None:
                     media = await start_media_process(self.config.media_host, self.config.media_port)
+                self._media_pid = media.pid
                 await self._follow_media(media)
                 failures = 0
             except (LoaError, OSError) as error:
@@ -235,11 +238,13 @@ class Core:
                 log.error("the media process failed", error=str(error))
             finally:
                 self._media_ready.clear()
+                self._media_pid = 0
                 self._hub.close_epoch()
                 self._director.close_epoch()
                 if media is not None:
                     await media.close()
             media = None
+            self._media_restarts += 1
             log.error("the media process has ended; a new epoch begins")
             await asyncio.sleep(min(MEDIA_RESTART_S * 2**failures, MEDIA_RESTART_MOST_S))
 
@@ -307,6 +312,10 @@ class Core:
 
     def _counters(self) -> Mapping[str, Mapping[str, int]]:
         return {
+            "core": {
+                "media_restarts": self._media_restarts,
+                "broadcasts_not_written": self._director.scribe.failures,
+            },
             "media": self._media_counters,
             "hub": self._hub.counters,
             "air": self._director.counters,
@@ -315,7 +324,16 @@ class Core:
 
     def _gauges(self) -> Mapping[str, float]:
         sessions = list(self._hub.sessions())
+        now = self.condition()
         return {
+            **self._health.gauges(),
+            "ready": not missing(now),
+            "going_down": now.going_down,
+            "requests_in_flight": len(self._requests),
+            "media_up": now.media_up,
+            "media_silent_seconds": now.media_silent_s,
+            "disk_least_bytes": now.disk_least_bytes,
+            "key_list_expires_seconds": now.keys_left_s,
             "endpoints_linked": sum(session.live for session in sessions),
             "endpoints_bound": sum(session.bound for session in sessions),
             "broadcasts_on_air": len(self._director.on_air()),

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from loa.broadcast.air import media_messages
 from loa.broadcast.air.media_child import serve
-from loa.broadcast.air.media_port import Command, Event, MediaPort, Ready, Shutdown
+from loa.broadcast.air.media_port import Command, Event, Ready, Shutdown
 from loa.errors import ConfigError, MediaError, WireError
 
 MAX_UNSENT_BYTES = 16 << 20
@@ -97,7 +97,7 @@ class MediaProcess:
         return message
 
 
-async def start_media_process(host: str, port: int) -> MediaPort:
+async def start_media_process(host: str, port: int) -> MediaProcess:
     """Start the media process on a numeric `host` (`::`: all addresses of both families) and UDP `port` (0: any).
 
     Returns when its socket is open; MediaError when it cannot be (the process has written why to stderr). It ends
