@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMPS := .stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint fmt bench lock vectors clean
+.PHONY: help demo test lint fmt bench lock vectors dashboard clean
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
@@ -59,6 +59,10 @@ bench: $(STAMPS)/dev
 
 vectors: $(STAMPS)/dev
 	$(BIN)/python scripts/make_vectors.py
+
+dashboard: $(STAMPS)/dev
+	@$(PIP) install 'grafana-foundation-sdk==1769699379!11.6.0'
+	$(BIN)/python scripts/make_dashboard.py
 
 # Locks hold hashes and no address, so that any mirror will do.
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
