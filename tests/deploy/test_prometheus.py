@@ -204,9 +204,11 @@ def test_names_are_found_in_expressions() -> None:
 
 
 def test_the_configuration_is_one(tmp_path: Path) -> None:
-    for file in FOLDER.iterdir():
-        shutil.copy(file, tmp_path)
-    (tmp_path / "loa-token").write_text("token")
+    token = tmp_path / "token"
+    token.write_text("token")
+    text = (FOLDER / "prometheus.yml").read_text(encoding="utf-8")
+    (tmp_path / "prometheus.yml").write_text(text.replace("/run/secrets/loa_metrics_token", str(token)))
+    shutil.copy(RULES, tmp_path)
     said = promtool("check", "config", tmp_path / "prometheus.yml")
     assert "1 rule files found" in said
     assert "FAILED" not in said
