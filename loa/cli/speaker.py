@@ -16,13 +16,19 @@ EXIT_NO_SERVER = 4
 
 
 def speaker(
-    core: Annotated[str, typer.Option(help="Địa chỉ máy chủ · The core's address, http://host:port.")],
+    core: Annotated[
+        str, typer.Option(envvar="LOA_CORE", help="Địa chỉ máy chủ · The core's address, http://host:port.")
+    ],
     state: Annotated[Path, typer.Option(help="Thư mục riêng của loa · The speaker's own folder.")],
     code: Annotated[
-        str | None, typer.Option(help="Mã đăng ký, cho lần đầu · Enrolment code, for the first start.")
+        str | None,
+        typer.Option(envvar="LOA_CODE", help="Mã đăng ký, cho lần đầu · Enrolment code, for the first start."),
     ] = None,
     output: Annotated[
-        str, typer.Option(help="card, card:DEVICE, wav:FOLDER or null: nơi phát · where the sound goes.")
+        str,
+        typer.Option(
+            envvar="LOA_OUTPUT", help="card, card:DEVICE, wav:FOLDER or null: nơi phát · where the sound goes."
+        ),
     ] = "card",
     media: Annotated[
         str | None, typer.Option(help="host:port để gửi UDP · send UDP here instead of where the core says.")
@@ -33,7 +39,9 @@ def speaker(
     lead_ms: Annotated[
         int, typer.Option(help="wav, null: chuẩn bị trước bao lâu · how far ahead the sound is made, ms.")
     ] = 100,
-    volume: Annotated[int, typer.Option(min=0, max=100, help="Âm lượng · volume, 0 to 100.")] = 100,
+    volume: Annotated[
+        int, typer.Option(envvar="LOA_VOLUME", min=0, max=100, help="Âm lượng · volume, 0 to 100.")
+    ] = 100,
     report: Annotated[
         Path | None, typer.Option(help="Ghi tình trạng mỗi giây · write a JSON report here every second.")
     ] = None,
