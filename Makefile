@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMPS := .stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint fmt bench lock vectors dashboard clean
+.PHONY: help demo test lint fmt bench lock vectors dashboard image clean
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
@@ -60,6 +60,11 @@ bench: $(STAMPS)/dev
 vectors: $(STAMPS)/dev
 	$(BIN)/python scripts/make_vectors.py
 
+# The image of the core, built and tried by buildah: TAG=…, BASE=…, see deploy/image.sh.
+image:
+	@scripts/debian_packages.sh image
+	@deploy/image.sh
+
 dashboard: $(STAMPS)/dev
 	@$(PIP) install 'grafana-foundation-sdk==1769699379!11.6.0'
 	$(BIN)/python scripts/make_dashboard.py
@@ -70,6 +75,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 lock: $(STAMPS)/dev
 	@$(PIP) install uv
 	$(COMPILE) --extra core --extra cluster --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(COMPILE) --extra core --extra cluster -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/cluster.lock
 	$(COMPILE) --extra core -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/core.lock
 	$(COMPILE) -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/speaker.lock
 
