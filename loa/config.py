@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -18,6 +18,9 @@ from pydantic_settings import (
 )
 
 from loa.errors import ConfigError
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
 
 
 class CoreConfig(BaseSettings):
@@ -60,6 +63,11 @@ class CoreConfig(BaseSettings):
     )
     min_free_bytes: int = Field(
         default=256 * 2**20, ge=0, description="Not ready with less left on the disk of `data_dir`."
+    )
+
+    log_level: LogLevel = Field(default="info", description="debug, info, warning or error.")
+    log_format: LogFormat = Field(
+        default="auto", description="json, console, or auto: console on a terminal, json anywhere else."
     )
 
     @classmethod
