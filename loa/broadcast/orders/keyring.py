@@ -80,7 +80,7 @@ class KeyRing:
             key_list = open_key_list(envelope, root_public)
         except (WireError, AuthorityError) as error:
             raise ConfigError(f"{list_path} is no key list of this root: {error}") from error
-        _finish_rotation(folder, key_list)
+        finish_rotation(folder, key_list)
         if order_path.exists():
             ring = cls(folder, root_public, SigningKey(key_files.read_secret(order_path)), key_list, envelope)
             ring._note(visiting)
@@ -230,8 +230,11 @@ def install(folder: Path, key: SigningKey, envelope: bytes) -> None:
         key_files.take_next_key(folder)
 
 
-def _finish_rotation(folder: Path, key_list: KeyList) -> None:
-    """order.key.next becomes order.key when the list names it: a crash came between the two."""
+def finish_rotation(folder: Path, key_list: KeyList) -> None:
+    """order.key.next becomes order.key when the list names it: a crash came between the two.
+
+    For the holder of the folder's lock. ConfigError.
+    """
     path = folder / NEXT_KEY
     if not path.exists():
         return
