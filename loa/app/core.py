@@ -39,13 +39,15 @@ from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.tokens import Tokens
+from loa.codecs.authority import KeyList
 from loa.config import CoreConfig
 from loa.control_api.application import make_application
 from loa.control_api.bearer import BearerTokens
 from loa.control_api.first_token import ensure_first_token, private_folder
 from loa.control_api.rate_limits import LocalRateLimits
 from loa.control_api.services import Services
-from loa.errors import ConfigError, LoaError, MediaError
+from loa.errors import ConfigError, FolderBusy, LoaError, MediaError, StoreError
+from loa.folder_lock import folder_lock
 from loa.monitoring.metrics import make_exporter
 from loa.timing.clock import Clock, SystemClock
 
@@ -55,7 +57,8 @@ COUNTERS_PERIOD_S = 5.0
 SHUTDOWN_S = 2.0
 UTC_WATCH_S = 10.0
 UTC_STEP_NS = 200_000_000
-KEYS_WATCH_S = 3600.0
+KEYS_WATCH_S = 5.0
+KEYS_REMIND_S = 3600.0
 
 log = structlog.get_logger("loa.core")
 
@@ -69,6 +72,7 @@ class Core:
         self._stack = contextlib.AsyncExitStack()
         self._media_ready = asyncio.Event()
         self._closing = asyncio.Event()
+        self._keys_asked = asyncio.Event()
         self._media_counters: Mapping[str, int] = {}
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
@@ -87,6 +91,10 @@ class Core:
         config, clock = self.config, self._clock
         folder = config.data_dir
         private_folder(folder)
+        try:
+            stack.enter_context(folder_lock(folder))
+        except FolderBusy as error:
+            raise ConfigError(f"another core runs on {folder}") from error
         db = await Database.open(config.database_url or sqlite_address(folder / "loa.sqlite"))
         stack.push_async_callback(db.close)
         keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
@@ -228,16 +236,46 @@ class Core:
     def _utc_less_monotonic_ns(self) -> int:
         return self._clock.utc_ns() - self._clock.monotonic_ns()
 
+    def look_at_keys(self) -> None:
+        """A ceremony has changed the keys: take them up now, not only at the next look."""
+        self._keys_asked.set()
+
     async def _keep_keys(self, keyring: KeyRing) -> None:
-        """Renew the key list in time, while the root key is here; say so loudly when it is not."""
+        """Take up what a ceremony has changed in the folder of keys, and renew the list in time while the root key
+        is here; say so loudly when it is not."""
+        loop = asyncio.get_running_loop()
+        said, said_s = "", 0.0
         while True:
-            await asyncio.sleep(KEYS_WATCH_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KEYS_WATCH_S):
+                    await self._keys_asked.wait()
+            self._keys_asked.clear()
+            before = keyring.key_list
             try:
                 if keyring.refresh(self._clock.utc_ns() // 1_000_000_000):
-                    self._hub.tell_all(keyring.key_list_envelope)
-                    log.info("the key list is renewed", version=keyring.key_list.version)
-            except (ConfigError, OSError) as error:
-                log.error("the key list cannot be renewed", error=str(error))
+                    self._keys_changed(keyring, before)
+                # At every look: one that was just being issued may have been signed by the old key.
+                await self._director.order_anew(keyring.key_list.revoked)
+            except FolderBusy:
+                continue  # a ceremony goes on; what comes of it is there at the next look
+            except (ConfigError, MediaError, StoreError) as error:
+                # The same trouble is told once, and again as long as it lasts.
+                if str(error) != said or loop.time() - said_s >= KEYS_REMIND_S:
+                    said, said_s = str(error), loop.time()
+                    log.error("the keys cannot be kept", error=said)
+
+    def _keys_changed(self, keyring: KeyRing, before: KeyList) -> None:
+        """Other keys are in force: the list goes to everybody before anything that the new key signs."""
+        self._hub.tell_all(keyring.key_list_envelope)
+        revoked = set(keyring.key_list.revoked) - set(before.revoked)
+        log.info(
+            "the keys in force are others now",
+            version=keyring.key_list.version,
+            order_key=keyring.order_key.key_id.hex(),
+            revoked=[key_id.hex() for key_id in sorted(revoked)],
+        )
+        if revoked:
+            self._hub.renew_secret()
 
     def _media_event(self, media: MediaPort, event: Event) -> None:
         match event:
@@ -282,7 +320,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
-    """Run a core until SIGTERM or SIGINT, which end a start that takes long too.
+    """Run a core until SIGTERM or SIGINT, which end a start that takes long too. SIGHUP: look at the keys now.
 
     `announce` gets one line when it is ready. LoaError when it cannot start.
     """
@@ -292,6 +330,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     stopped = asyncio.create_task(stop.wait())
     core = Core(config)
+    loop.add_signal_handler(signal.SIGHUP, core.look_at_keys)
     opening = asyncio.create_task(core.__aenter__())
     await asyncio.wait((opening, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not opening.done():
