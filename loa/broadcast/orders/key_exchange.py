@@ -15,8 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loa.broadcast.orders import key_files, keyring
-from loa.broadcast.orders.key_files import KEY_LIST, LOCK_WAIT_S, NEXT_KEY, ORDER_KEY, ROOT_PUBLIC
-from loa.broadcast.orders.keyring import MAX_LIST_BYTES
+from loa.broadcast.orders.key_files import (
+    KEY_LIST,
+    LOCK_WAIT_S,
+    MAX_LIST_BYTES,
+    NEXT_KEY,
+    ORDER_KEY,
+    ROOT_PUBLIC,
+)
 from loa.broadcast.orders.next_key_list import NOTHING, fault, next_key_list
 from loa.codecs import canonical, human_text, signed
 from loa.codecs.authority import MAX_REVOKED, KeyList, open_key_list
@@ -192,24 +198,9 @@ def _wanted(folder: Path, key_list: KeyList, now_s: int) -> SigningKey:
 
 def _held_by_core(folder: Path) -> tuple[KeyList, bytes] | None:
     """The list in force and its envelope; ConfigError when it is damaged or has no root beside it."""
-    try:
-        root_public_key = key_files.read_exactly(folder / ROOT_PUBLIC, KEY_BYTES)
-    except FileNotFoundError as error:
-        if (folder / KEY_LIST).exists():
-            raise ConfigError(f"{folder / ROOT_PUBLIC} is missing: put it back from the backup") from error
+    if not (folder / KEY_LIST).exists():
         return None
-    return _held(folder, root_public_key)
-
-
-def _held(folder: Path, root_public_key: bytes) -> tuple[KeyList, bytes] | None:
-    """The newest list in a folder and its envelope; ConfigError when it is not this root's."""
-    try:
-        envelope = key_files.read(folder / KEY_LIST, MAX_LIST_BYTES)
-        return open_key_list(envelope, root_public_key), envelope
-    except FileNotFoundError:
-        return None
-    except (WireError, AuthorityError) as error:
-        raise ConfigError(f"{folder / KEY_LIST} is no key list of this root: {error}") from error
+    return key_files.read_key_list(folder, key_files.read_root_public(folder))
 
 
 def _key(folder: Path, name: str) -> SigningKey | None:
@@ -242,10 +233,11 @@ def sign_request(root_folder: Path, request: KeyRequest, now_s: int, *, at_least
     with key_files.alone(root_folder, LOCK_WAIT_S):
         key_files.finish_removing(root_folder)
         root = key_files.read_root(root_folder)
-        signed_here = _held(root_folder, root.public_key)
-        if signed_here is not None and signed_here[0].issued_s > now_s + CLOCKS_DIFFER_S:
+        held = NOTHING
+        if (root_folder / KEY_LIST).exists():
+            held, _ = key_files.read_key_list(root_folder, root.public_key)
+        if held.issued_s > now_s + CLOCKS_DIFFER_S:
             raise ConfigError("the newest list signed here is of the future: look at this machine's clock")
-        held = NOTHING if signed_here is None else signed_here[0]
         revoke = list(request.revoke)
         if request.held:
             theirs = _their_list(request.held, root.public_key)

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loa.codecs.signed import KEY_BYTES, SigningKey
+from loa.codecs.authority import KeyList, open_key_list
+from loa.codecs.signed import HEADER_BYTES, KEY_BYTES, MAX_BODY_BYTES, SigningKey
 from loa.durable import replace_file, sync_folder
-from loa.errors import ConfigError
+from loa.errors import AuthorityError, ConfigError, WireError
 from loa.folder_lock import folder_lock
 
 ROOT_KEY = "root.key"
@@ -24,6 +25,8 @@ ROOT_PUBLIC = "root.pub"
 ORDER_KEY = "order.key"
 NEXT_KEY = "order.key.next"
 KEY_LIST = "key_list"
+REPLACED = "replaced"
+MAX_LIST_BYTES = HEADER_BYTES + MAX_BODY_BYTES
 _LEAVING = "root.key.leaving"
 LOCK_WAIT_S = 10.0
 """How long a ceremony waits for another one in the same folder."""
@@ -99,6 +102,23 @@ def read(path: Path, most: int) -> bytes:
     return data
 
 
+def read_root_public(folder: Path) -> bytes:
+    """The public half of the root; ConfigError when it is not there."""
+    try:
+        return read_exactly(folder / ROOT_PUBLIC, KEY_BYTES)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{folder / ROOT_PUBLIC} is missing: put it back from the backup") from error
+
+
+def read_key_list(folder: Path, root_public_key: bytes) -> tuple[KeyList, bytes]:
+    """The key list in the folder, and its envelope; ConfigError when it is not this root's. FileNotFoundError."""
+    envelope = read(folder / KEY_LIST, MAX_LIST_BYTES)
+    try:
+        return open_key_list(envelope, root_public_key), envelope
+    except (WireError, AuthorityError) as error:
+        raise ConfigError(f"{folder / KEY_LIST} is no key list of this root: {error}") from error
+
+
 def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace the file, and return when the disk has it; ConfigError otherwise."""
     try:
@@ -141,6 +161,33 @@ def finish_removing(folder: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(f"{path} cannot be removed: {error}") from error
+
+
+def fresh_folder(folder: Path) -> Path:
+    """Where the folder that is to take this one's place is made ready. It holds `replaced` when it is."""
+    return folder.with_name(f"{folder.name}.new")
+
+
+def finish_replacing(folder: Path) -> None:
+    """Where a crash came after the old folder was put aside, put the new one in its place; ConfigError."""
+    fresh = fresh_folder(folder)
+    try:
+        if not folder.exists() and (fresh / REPLACED).exists():
+            fresh.replace(folder)
+            sync_folder(folder.parent)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be put in its place: {error}") from error
+
+
+def replaced_ms(folder: Path) -> int | None:
+    """When the folder's root took another's place; None when it is the first. ConfigError."""
+    try:
+        text = read(folder / REPLACED, 20)
+    except FileNotFoundError:
+        return None
+    if not text.isdigit():
+        raise ConfigError(f"{folder / REPLACED} holds no time")
+    return int(text)
 
 
 def identity(folder: Path) -> Identity:

@@ -14,11 +14,9 @@ from loa.broadcast.orders import key_files
 from loa.broadcast.orders.key_files import KEY_LIST, LOCK_WAIT_S, NEXT_KEY, ORDER_KEY, ROOT_KEY, ROOT_PUBLIC
 from loa.broadcast.orders.next_key_list import NOTHING, fault, next_key_list
 from loa.codecs import signed
-from loa.codecs.authority import KeyList, open_key_list
-from loa.codecs.signed import HEADER_BYTES, KEY_BYTES, MAX_BODY_BYTES, SigningKey
-from loa.errors import AuthorityError, ConfigError, WireError
-
-MAX_LIST_BYTES = HEADER_BYTES + MAX_BODY_BYTES
+from loa.codecs.authority import KeyList
+from loa.codecs.signed import SigningKey
+from loa.errors import ConfigError
 
 
 class KeyRing:
@@ -44,6 +42,7 @@ class KeyRing:
         root to renew it. FolderBusy while a ceremony goes on there.
         """
         folder = Path(folder)
+        key_files.finish_replacing(folder)
         if create:
             key_files.make_folder(folder)
         with key_files.alone(folder, LOCK_WAIT_S):
@@ -69,17 +68,11 @@ class KeyRing:
             if not create:
                 raise ConfigError(f"{folder} holds no keys")
             return cls._create(folder, visiting, root, now_s)
-        if not public_path.exists():
-            raise ConfigError(f"{public_path} is missing: put it back from the backup")
-        root_public = key_files.read_exactly(public_path, KEY_BYTES)
+        root_public = key_files.read_root_public(folder)
         if root is not None and root.public_key != root_public:
             which = "the root key that was given" if visiting else folder / ROOT_KEY
             raise ConfigError(f"{which} is not the key of {public_path}")
-        envelope = key_files.read(list_path, MAX_LIST_BYTES)
-        try:
-            key_list = open_key_list(envelope, root_public)
-        except (WireError, AuthorityError) as error:
-            raise ConfigError(f"{list_path} is no key list of this root: {error}") from error
+        key_list, envelope = key_files.read_key_list(folder, root_public)
         finish_rotation(folder, key_list)
         if order_path.exists():
             ring = cls(folder, root_public, SigningKey(key_files.read_secret(order_path)), key_list, envelope)
