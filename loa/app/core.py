@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiohttp import web
 
+from loa.app.store import open_store
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -34,9 +35,7 @@ from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
-from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.broadcasts import Broadcasts
-from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.tokens import Tokens
 from loa.codecs.authority import KeyList
@@ -95,7 +94,7 @@ class Core:
             stack.enter_context(folder_lock(folder))
         except FolderBusy as error:
             raise ConfigError(f"another core runs on {folder}") from error
-        db = await Database.open(config.database_url or sqlite_address(folder / "loa.sqlite"))
+        db = await open_store(config)
         stack.push_async_callback(db.close)
         keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
         self._areas = Areas(db)

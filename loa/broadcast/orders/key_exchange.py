@@ -219,10 +219,13 @@ def open_request(data: bytes) -> KeyRequest:
         raise ConfigError(f"the request does not hold: {error}") from error
 
 
-def sign_request(root_folder: Path, request: KeyRequest, now_s: int, *, at_least: int = 1) -> tuple[Grant, KeyList]:
+def sign_request(
+    root_folder: Path, request: KeyRequest, now_s: int, *, at_least: int = 1, revoke_others: bool = False
+) -> tuple[Grant, KeyList]:
     """Grant a request with the root key in `root_folder`, which keeps the newest list it has signed beside it.
 
-    `at_least`: the version, where no list that is in force is known any more. ConfigError when the core has another
+    `at_least`: the version, where no list that is in force is known any more. `revoke_others`: no key but the one
+    that is asked for is good afterwards, whatever the request says. ConfigError when the core has another
     root, when the two machines' clocks cannot both be right, or for what no list can say.
     """
     if abs(request.asked_s - now_s) > CLOCKS_DIFFER_S:
@@ -242,12 +245,20 @@ def sign_request(root_folder: Path, request: KeyRequest, now_s: int, *, at_least
         if request.held:
             theirs = _their_list(request.held, root.public_key)
             revoke += [*held.revoked, *theirs.revoked]
+            if revoke_others:
+                revoke += _other_ids(theirs, request.public_key)
             held = max(held, theirs, key=lambda each: each.version)
+        if revoke_others:
+            revoke += _other_ids(held, request.public_key)
         key_list = next_key_list(held, request.public_key, now_s, revoke=revoke, at_least=at_least)
         grant = Grant(root.public_key, key_list.seal(root))
         # Before anybody sees it: the same version is never signed twice.
         key_files.write(root_folder / KEY_LIST, grant.envelope, mode=0o644)
     return grant, key_list
+
+
+def _other_ids(key_list: KeyList, public_key: bytes) -> list[bytes]:
+    return [signed.key_id(entry.public_key) for entry in key_list.keys if entry.public_key != public_key]
 
 
 def _their_list(envelope: bytes, root_public_key: bytes) -> KeyList:

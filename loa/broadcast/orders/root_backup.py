@@ -66,6 +66,11 @@ def open_backup(text: str, passphrase: str) -> SigningKey:
     return root
 
 
+def check_lines(text: str) -> None:
+    """ConfigError when the lines do not make a backup, whatever its passphrase is."""
+    _read_lines(text)
+
+
 def _key(passphrase: str, salt: bytes, log2_n: int) -> bytes:
     return Scrypt(salt=salt, length=32, n=1 << log2_n, r=8, p=1).derive(_normal(passphrase).encode())
 
