@@ -260,6 +260,7 @@ def core_compromised(
     root: RootOption = None,
     request: RequestOption = None,
     grant: GrantOption = None,
+    root_fingerprint: RootFingerprintOption = None,
     yes: YesOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -268,7 +269,12 @@ def core_compromised(
     from loa.app.ceremonies import core_compromised
 
     core_compromised.core_compromised(
-        core_settings(config, data_dir), root=root, request=request, grant=grant, yes=yes
+        core_settings(config, data_dir),
+        root=root,
+        request=request,
+        grant=grant,
+        root_fingerprint=root_fingerprint,
+        yes=yes,
     )
 
 

@@ -18,20 +18,24 @@ from loa.app.ceremonies.desk import (
     stopped_core,
     write_file,
 )
-from loa.app.ceremonies.exchange import say_request
+from loa.app.ceremonies.exchange import confirmed_root, say_request
 from loa.app.ceremonies.shut_out import check_audit, revoke_all_tokens, shut_out
 from loa.app.shell_act import shell_act
 from loa.app.store import has_store
 from loa.broadcast.orders import key_exchange, key_files
-from loa.broadcast.orders.key_exchange import Grant
 from loa.broadcast.orders.key_report import key_report
-from loa.codecs import human_text
 from loa.config import CoreConfig
-from loa.errors import AuditError, AuthorityError, ConfigError, WireError
+from loa.errors import AuditError, ConfigError
 
 
 def core_compromised(
-    core: CoreConfig, *, root: Path | None, request: Path | None, grant: Path | None, yes: bool
+    core: CoreConfig,
+    *,
+    root: Path | None,
+    request: Path | None,
+    grant: Path | None,
+    root_fingerprint: str | None,
+    yes: bool,
 ) -> None:
     """Shut everybody out, on a stopped core. ConfigError; StoreError; AuditError, after all else is done."""
     folder = keys_folder(core)
@@ -52,7 +56,7 @@ def core_compromised(
             return
         audit = _look_at_audit(core)
         if grant is not None:
-            _install_that_revokes(folder, read_file(grant))
+            _install_that_revokes(folder, read_file(grant), root_fingerprint)
             ring = open_ring(folder, None)
         else:
             ring = open_ring(folder, root)
@@ -70,20 +74,17 @@ def core_compromised(
         raise AuditError(audit)
 
 
-def _install_that_revokes(folder: Path, data: bytes) -> None:
+def _install_that_revokes(folder: Path, data: bytes, root_fingerprint: str | None) -> None:
     """Take a grant that revokes all that was good before; ConfigError for one that leaves something."""
-    try:
-        granted, key_list = Grant.open(data)
-    except (WireError, AuthorityError) as error:
-        raise ConfigError(f"the granted key list does not hold: {error}") from error
+    if not (folder / key_files.ROOT_PUBLIC).exists():
+        root_fingerprint = confirmed_root(data, root_fingerprint)
+    granted, key_list = key_exchange.open_grant(data)
     path = folder / key_files.KEY_LIST
     in_force = path.exists() and path.read_bytes() == granted.envelope
     before = {key.id for key in key_report(folder, now_s()).keys}
     if not in_force and (left := before - set(key_list.revoked)):
         raise ConfigError(f"the list leaves {min(left).hex()} good: sign the request with --revoke-others")
-    key_exchange.install_grant(
-        folder, data, now_s(), root_fingerprint=human_text.fingerprint(granted.root_public_key)
-    )
+    key_exchange.install_grant(folder, data, now_s(), root_fingerprint=root_fingerprint)
 
 
 def _look_at_audit(core: CoreConfig) -> str:

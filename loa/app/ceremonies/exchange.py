@@ -18,10 +18,9 @@ from loa.app.ceremonies.desk import (
 )
 from loa.app.ceremonies.order_keys import parse_key_id
 from loa.broadcast.orders import key_exchange, key_files, root_custody
-from loa.broadcast.orders.key_exchange import Grant
 from loa.codecs import human_text, signed
 from loa.config import CoreConfig
-from loa.errors import AuthorityError, ConfigError, WireError
+from loa.errors import ConfigError
 
 
 def create_root(folder: Path) -> None:
@@ -90,10 +89,7 @@ def install(core: CoreConfig, grant: Path, root_fingerprint: str | None) -> None
 
 def confirmed_root(grant: bytes, given: str | None) -> str:
     """The fingerprint of the root that signed a grant, as a person has compared it; ConfigError."""
-    try:
-        shown = human_text.fingerprint(Grant.open(grant)[0].root_public_key)
-    except (WireError, AuthorityError) as error:
-        raise ConfigError(f"the granted key list does not hold: {error}") from error
+    shown = human_text.fingerprint(key_exchange.open_grant(grant)[0].root_public_key)
     return typed_fingerprint(
         given,
         shown,

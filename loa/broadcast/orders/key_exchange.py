@@ -138,7 +138,7 @@ def install_grant(folder: Path, data: bytes, now_s: int, *, root_fingerprint: st
     that is in force already changes nothing. ConfigError when the grant is not for this core, of another root, of a
     lower version, forgets a revocation, or does not hold now.
     """
-    grant, key_list = _opened(data)
+    grant, key_list = open_grant(data)
     key_files.make_folder(folder)
     with key_files.alone(folder, LOCK_WAIT_S):
         new_root = _must_be_our_root(folder, grant.root_public_key, root_fingerprint)
@@ -154,7 +154,8 @@ def install_grant(folder: Path, data: bytes, now_s: int, *, root_fingerprint: st
     return key_list
 
 
-def _opened(data: bytes) -> tuple[Grant, KeyList]:
+def open_grant(data: bytes) -> tuple[Grant, KeyList]:
+    """The grant in a file, and its list; ConfigError."""
     try:
         return Grant.open(data)
     except (WireError, AuthorityError) as error:
