@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiohttp import web
 
+from loa.app.key_keeper import KeyKeeper
 from loa.app.store import open_store
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
@@ -38,14 +39,13 @@ from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.tokens import Tokens
-from loa.codecs.authority import KeyList
 from loa.config import CoreConfig
 from loa.control_api.application import make_application
 from loa.control_api.bearer import BearerTokens
 from loa.control_api.first_token import ensure_first_token, private_folder
 from loa.control_api.rate_limits import LocalRateLimits
 from loa.control_api.services import Services
-from loa.errors import ConfigError, FolderBusy, LoaError, MediaError, StoreError
+from loa.errors import ConfigError, FolderBusy, LoaError, MediaError
 from loa.folder_lock import folder_lock
 from loa.monitoring.metrics import make_exporter
 from loa.timing.clock import Clock, SystemClock
@@ -56,8 +56,6 @@ COUNTERS_PERIOD_S = 5.0
 SHUTDOWN_S = 2.0
 UTC_WATCH_S = 10.0
 UTC_STEP_NS = 200_000_000
-KEYS_WATCH_S = 5.0
-KEYS_REMIND_S = 3600.0
 
 log = structlog.get_logger("loa.core")
 
@@ -71,7 +69,7 @@ class Core:
         self._stack = contextlib.AsyncExitStack()
         self._media_ready = asyncio.Event()
         self._closing = asyncio.Event()
-        self._keys_asked = asyncio.Event()
+        self._key_keeper: KeyKeeper | None = None
         self._media_counters: Mapping[str, int] = {}
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
@@ -136,7 +134,8 @@ class Core:
         stack.push_async_callback(_cancel, asyncio.create_task(self._director.scribe.run()))
         # The first one is waited for: an address that is taken must be said, not tried for ever.
         media = await start_media_process(config.media_host, config.media_port)
-        for work in (self._keep_media(media), self._keep_time(keyring), self._keep_keys(keyring)):
+        self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
+        for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         feed = Feed(db)
         await feed.open()
@@ -237,44 +236,8 @@ class Core:
 
     def look_at_keys(self) -> None:
         """A ceremony has changed the keys: take them up now, not only at the next look."""
-        self._keys_asked.set()
-
-    async def _keep_keys(self, keyring: KeyRing) -> None:
-        """Take up what a ceremony has changed in the folder of keys, and renew the list in time while the root key
-        is here; say so loudly when it is not."""
-        loop = asyncio.get_running_loop()
-        said, said_s = "", 0.0
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEYS_WATCH_S):
-                    await self._keys_asked.wait()
-            self._keys_asked.clear()
-            before = keyring.key_list
-            try:
-                if keyring.refresh(self._clock.utc_ns() // 1_000_000_000):
-                    self._keys_changed(keyring, before)
-                # At every look: one that was just being issued may have been signed by the old key.
-                await self._director.order_anew(keyring.key_list.revoked)
-            except FolderBusy:
-                continue  # a ceremony goes on; what comes of it is there at the next look
-            except (ConfigError, MediaError, StoreError) as error:
-                # The same trouble is told once, and again as long as it lasts.
-                if str(error) != said or loop.time() - said_s >= KEYS_REMIND_S:
-                    said, said_s = str(error), loop.time()
-                    log.error("the keys cannot be kept", error=said)
-
-    def _keys_changed(self, keyring: KeyRing, before: KeyList) -> None:
-        """Other keys are in force: the list goes to everybody before anything that the new key signs."""
-        self._hub.tell_all(keyring.key_list_envelope)
-        revoked = set(keyring.key_list.revoked) - set(before.revoked)
-        log.info(
-            "the keys in force are others now",
-            version=keyring.key_list.version,
-            order_key=keyring.order_key.key_id.hex(),
-            revoked=[key_id.hex() for key_id in sorted(revoked)],
-        )
-        if revoked:
-            self._hub.renew_secret()
+        if self._key_keeper is not None:
+            self._key_keeper.look()
 
     def _media_event(self, media: MediaPort, event: Event) -> None:
         match event:

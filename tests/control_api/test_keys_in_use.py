@@ -199,7 +199,7 @@ async def test_a_second_core_does_not_start_on_the_same_folder(core: Core) -> No
 async def test_a_change_is_noticed_without_a_signal(
     core: Core, api: ApiClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loa.app.core.KEYS_WATCH_S", 0.05)
+    monkeypatch.setattr("loa.app.key_keeper.WATCH_S", 0.05)
     core.look_at_keys()
     area = await api.create_area("Xã Xuân Đám", "commune")
     async with linked(api, tmp_path / "device", area) as device:
