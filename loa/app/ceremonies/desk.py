@@ -129,7 +129,7 @@ def note(core: CoreConfig, action: str, subject: str, after: Mapping[str, Any]) 
 
     try:
         asyncio.run(diary.note(core, shell_act(now_ms()), action, subject, after))
-    except StoreError as error:
+    except (ConfigError, StoreError) as error:
         say(f"Chưa ghi được vào nhật ký: {error}", f"Not written into the audit log: {error}")
 
 

@@ -205,6 +205,18 @@ def test_the_offline_machine_goes_on_from_whichever_list_is_newer(machines: Mach
     assert (again.version, again.revoked) == (5, (b"relaykey",))
 
 
+@pytest.mark.parametrize("gone", [("key_list",), ("order.key",), ("order.key", "key_list", "root.pub")])
+def test_files_that_are_gone_come_back_by_an_exchange(machines: Machines, gone: tuple[str, ...]) -> None:
+    machines.exchange(NOW_S)
+    machines.exchange(NOW_S, revoke=[b"relaykey"])
+    assert machines.obeyed(machines.ring(NOW_S).order_key, NOW_S)
+    for name in gone:
+        (machines.core / name).unlink()
+    again = machines.exchange(NOW_S)
+    assert (again.version, again.revoked) == (3, (b"relaykey",))
+    assert machines.obeyed(machines.ring(NOW_S).order_key, NOW_S)
+
+
 def test_where_no_list_is_known_a_person_says_the_version(machines: Machines) -> None:
     request = open_request(make_request(machines.core, NOW_S))
     assert sign_request(machines.offline, request, NOW_S, at_least=40)[1].version == 40
