@@ -14,6 +14,7 @@
     ├── AuditError                an audit log in which something is missing or was changed
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
     ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
+    ├── FolderBusy                another process works in the folder, and nobody may beside it
     └── LinkError                 the other end of a link broke the protocol, or closed it with a reason
 
 Shells map foreign errors (OSError, msgpack's, SQLAlchemy's) into these once, where they enter.
@@ -84,6 +85,10 @@ class EnrolmentError(LoaError):
 
 class ConfigError(LoaError):
     """A setting that cannot be used."""
+
+
+class FolderBusy(LoaError):
+    """Another process works in the folder, and nobody may beside it."""
 
 
 class LinkError(LoaError):

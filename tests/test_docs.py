@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from loa.cli import app
 from loa.codecs import link_wire
@@ -14,6 +20,7 @@ from loa.control_api.table import OPERATIONS
 ROOT = Path(__file__).resolve().parent.parent
 HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -33,6 +40,103 @@ def test_every_type_number_stands_in_the_protocol() -> None:
         assert f"| 0x{kind:02x} | {kind.name} |" in PROTOCOL, kind
     for number in link_wire._READERS:
         assert re.search(rf"^\| {number} \| \w", PROTOCOL, re.MULTILINE), number
+
+
+Command = TyperCommand | TyperGroup
+
+
+def _loa() -> TyperGroup:
+    whole = typer.main.get_command(app)
+    assert isinstance(whole, TyperGroup)
+    return whole
+
+
+def _below(group: TyperGroup) -> dict[str, Command]:
+    return {name: command for name, command in group.commands.items() if isinstance(command, Command)}
+
+
+def _commands(
+    group: TyperGroup, path: tuple[str, ...] = ("loa",)
+) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    """Every command by its whole name."""
+    for name, command in _below(group).items():
+        if isinstance(command, TyperGroup):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def _must_parse(line: str) -> None:
+    """Whatever the command line says against it, unless the line is a command as it can be typed."""
+    words = shlex.split(line)
+    command: Command = _loa()
+    while isinstance(command, TyperGroup):
+        del words[0]
+        assert words, f"{line}: not a whole command"
+        assert words[0] in command.commands, f"{line}: there is no {words[0]}"
+        command = _below(command)[words[0]]
+    command.make_context(words[0], words[1:]).close()
+
+
+def _blocks(text: str) -> list[str]:
+    """The lines of all code blocks."""
+    return [
+        line
+        for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+
+
+def test_every_command_in_the_ceremonies_can_be_typed() -> None:
+    lines = _blocks(KEYS)
+    assert len(lines) > 20
+    for line in lines:
+        _must_parse(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["loa keys", "loa keys forget", "loa keys rotate --never", "loa keys request", "loa keys revoke"]
+)
+def test_a_command_that_cannot_be_typed_is_noticed(line: str) -> None:
+    with pytest.raises(Exception, match=r"not a whole|there is no|No such|Missing"):
+        _must_parse(line)
+
+
+def test_every_ceremony_and_its_options_are_documented() -> None:
+    about = ("--config", "--data-dir", "--yes", "--help")
+    for path, command in _commands(_loa()):
+        if path[1] not in ("keys", "tokens", "revoke-device"):
+            continue
+        assert " ".join(path) in KEYS, path
+        for parameter in command.params:
+            assert isinstance(parameter, TyperOption | TyperArgument)
+            if isinstance(parameter, TyperOption) and not set(parameter.opts) & set(about):
+                assert parameter.opts[0] in KEYS, (path, parameter.opts)
+
+
+def test_what_the_ceremonies_say_in_passing_exists() -> None:
+    known = {" ".join(path) for path, _ in _commands(_loa())}
+    for named in re.findall(r"`(loa [^`…]*)[`…]", KEYS.replace("\n", " ")):
+        words = [word for word in named.split() if not word.startswith("-")]
+        assert any(" ".join(words[:count]) in known for count in (2, 3)) or named.strip() == "loa keys", named
+    for anchor in re.findall(r"\]\(#([^)]+)\)", KEYS):
+        headings = [re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in _headings(KEYS)]
+        assert anchor in headings, anchor
+
+
+def _headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+
+
+def test_every_ceremony_begins_with_a_summary_in_vietnamese() -> None:
+    sections = re.split(r"^## ", KEYS, flags=re.MULTILINE)[1:]
+    ceremonies = [section for section in sections if not section.startswith("Files that are gone")]
+    assert len(ceremonies) == 10
+    for section in ceremonies:
+        heading, _, rest = section.partition("\n")
+        assert rest.lstrip().startswith("> **Tóm tắt.**"), heading
+        for part in ("**When.**", "**Who.**", "**You see.**", "**If it goes"):
+            assert part in rest, (heading, part)
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:

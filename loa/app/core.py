@@ -11,6 +11,8 @@ from aiohttp import web
 
 from loa.app.health import Health
 from loa.app.in_flight import InFlight
+from loa.app.key_keeper import KeyKeeper
+from loa.app.store import open_store
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -35,9 +37,7 @@ from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
-from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.broadcasts import Broadcasts
-from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.tokens import Tokens
 from loa.config import CoreConfig
@@ -46,7 +46,8 @@ from loa.control_api.bearer import BearerTokens
 from loa.control_api.first_token import ensure_first_token, private_folder
 from loa.control_api.rate_limits import LocalRateLimits
 from loa.control_api.services import Services
-from loa.errors import ConfigError, LoaError, MediaError
+from loa.errors import ConfigError, FolderBusy, LoaError, MediaError
+from loa.folder_lock import folder_lock
 from loa.monitoring.metrics import make_exporter
 from loa.monitoring.readiness import Condition, keys_left_s, media_lives, missing
 from loa.timing.clock import Clock, SystemClock
@@ -57,7 +58,6 @@ COUNTERS_PERIOD_S = 5.0
 SHUTDOWN_S = 2.0
 UTC_WATCH_S = 10.0
 UTC_STEP_NS = 200_000_000
-KEYS_WATCH_S = 3600.0
 NS_PER_S = 1_000_000_000
 
 log = structlog.get_logger("loa.core")
@@ -75,6 +75,7 @@ class Core:
         self._media_heard_ns = 0
         self._media_pid = 0
         self._media_restarts = 0
+        self._key_keeper: KeyKeeper | None = None
         self._media_counters: Mapping[str, int] = {}
         self._going_down = False
         self._requests = InFlight()
@@ -130,7 +131,11 @@ class Core:
         config, clock = self.config, self._clock
         folder = config.data_dir
         private_folder(folder)
-        db = await Database.open(config.database_url or sqlite_address(folder / "loa.sqlite"))
+        try:
+            stack.enter_context(folder_lock(folder))
+        except FolderBusy as error:
+            raise ConfigError(f"another core runs on {folder}") from error
+        db = await open_store(config)
         stack.push_async_callback(db.close)
         keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
         self._areas = Areas(db)
@@ -175,7 +180,8 @@ class Core:
         stack.push_async_callback(_cancel, asyncio.create_task(self._health.run()))
         # The first one is waited for: an address that is taken must be said, not tried for ever.
         media = await start_media_process(config.media_host, config.media_port)
-        for work in (self._keep_media(media), self._keep_time(keyring), self._keep_keys(keyring)):
+        self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
+        for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         feed = Feed(db)
         await feed.open()
@@ -279,16 +285,10 @@ class Core:
     def _utc_less_monotonic_ns(self) -> int:
         return self._clock.utc_ns() - self._clock.monotonic_ns()
 
-    async def _keep_keys(self, keyring: KeyRing) -> None:
-        """Renew the key list in time, while the root key is here; say so loudly when it is not."""
-        while True:
-            await asyncio.sleep(KEYS_WATCH_S)
-            try:
-                if keyring.refresh(self._clock.utc_ns() // 1_000_000_000):
-                    self._hub.tell_all(keyring.key_list_envelope)
-                    log.info("the key list is renewed", version=keyring.key_list.version)
-            except (ConfigError, OSError) as error:
-                log.error("the key list cannot be renewed", error=str(error))
+    def look_at_keys(self) -> None:
+        """A ceremony has changed the keys: take them up now, not only at the next look."""
+        if self._key_keeper is not None:
+            self._key_keeper.look()
 
     def _media_event(self, media: MediaPort, event: Event) -> None:
         self._media_heard_ns = self._clock.monotonic_ns()

@@ -44,7 +44,7 @@ class _Signals:
 
 
 async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
-    """Run a core until SIGTERM or SIGINT, which end a start that takes long too.
+    """Run a core until SIGTERM or SIGINT, which end a start that takes long too. SIGHUP: look at the keys now.
 
     The first signal begins `Core.drain`, a second one cuts that short. One that comes when it closes ends the
     process on the spot: the sound ends with it, and the next start tells what was on air as failed. `announce` gets
@@ -52,6 +52,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
     """
     signals = _Signals()
     core = Core(config)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, core.look_at_keys)
     with ServiceManager.take(os.environ) as manager:
         opening = await signals.or_done(core.__aenter__())
         if not opening.done():

@@ -9,8 +9,11 @@ import typer
 from loa.cli.demo import demo
 from loa.cli.enrol import enrol
 from loa.cli.impair import impair
+from loa.cli.keys import keys
+from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
 from loa.cli.speaker import speaker
+from loa.cli.tokens import tokens
 from loa.errors import LoaError
 
 app = typer.Typer(
@@ -20,8 +23,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, speaker, enrol, demo, impair):
+for command in (serve, speaker, enrol, revoke_device, demo, impair):
     app.command()(command)
+for group in (keys, tokens):
+    app.add_typer(group)
 
 
 def main() -> None:

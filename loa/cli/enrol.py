@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from loa.errors import ConfigError
+from loa.cli.options import CoreOption, TokenFileOption, read_token
 
 
 def enrol(
     area: Annotated[str, typer.Option(help="The area's identifier.")],
     name: Annotated[str, typer.Option(help="What people shall call the device.")],
-    core: Annotated[str, typer.Option(help="Address of the core.")] = "http://127.0.0.1:8080",
-    token_file: Annotated[Path | None, typer.Option(help="File with a token; else LOA_TOKEN.")] = None,
+    core: CoreOption = "http://127.0.0.1:8080",
+    token_file: TokenFileOption = None,
 ) -> None:
     """Lấy mã đăng ký một lần cho thiết bị. · Get a one-time enrolment code for a device."""
-    token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get("LOA_TOKEN", "")
-    if not token:
-        raise ConfigError("no token: give --token-file or LOA_TOKEN")
-    print(asyncio.run(_ask(core, token, area, name)))
+    print(asyncio.run(_ask(core, read_token(token_file), area, name)))
 
 
 async def _ask(core: str, token: str, area: str, name: str) -> str:

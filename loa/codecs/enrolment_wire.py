@@ -10,13 +10,11 @@ import base64
 import secrets
 from dataclasses import dataclass
 
-from loa.codecs import key_schedule
+from loa.codecs import human_text, key_schedule
+from loa.codecs.human_text import ALPHABET, GROUP
 from loa.errors import WireError
 
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_GROUP = 5
-_CODE_CHARACTERS = 4 * _GROUP
-_ALIASES = str.maketrans({"I": "1", "L": "1", "O": "0"})
+_CODE_CHARACTERS = 4 * GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +28,23 @@ class EnrolmentCode:
     def generate(cls) -> EnrolmentCode:
         """A new code from the system's random source."""
         text = "".join(secrets.choice(ALPHABET) for _ in range(_CODE_CHARACTERS))
-        return cls(text[:_GROUP], text[_GROUP:])
+        return cls(text[:GROUP], text[GROUP:])
 
     @classmethod
     def parse(cls, text: str) -> EnrolmentCode:
         """The code a person typed: any case, any dashes and blanks, I and L for 1, O for 0; WireError otherwise."""
-        bare = "".join(c for c in text if c != "-" and not c.isspace())
-        if not bare.isascii():
-            raise WireError("an enrolment code has no letters but A to Z")
-        bare = bare.upper().translate(_ALIASES)
-        if len(bare) != _CODE_CHARACTERS or any(c not in ALPHABET for c in bare):
+        try:
+            bare = human_text.bare(text)
+        except WireError as error:
+            raise WireError(f"an enrolment code has digits and letters: {error}") from error
+        if len(bare) != _CODE_CHARACTERS:
             raise WireError("an enrolment code has 20 letters and digits in four groups of five")
-        return cls(bare[:_GROUP], bare[_GROUP:])
+        return cls(bare[:GROUP], bare[GROUP:])
 
     @property
     def text(self) -> str:
         """The code as it is shown: four groups of five."""
-        bare = self.code_id + self.secret
-        return "-".join(bare[at : at + _GROUP] for at in range(0, _CODE_CHARACTERS, _GROUP))
+        return human_text.grouped(self.code_id + self.secret)
 
     def key(self) -> bytes:
         """The 32-byte key of the claim's MACs."""

@@ -70,6 +70,10 @@ class BearerTokens:
         """From now on the token is good for nothing; NotFound. Durable when this returns."""
         return await self._tokens.revoke(token_id, act)
 
+    async def revoke_all(self, act: Act) -> int:
+        """From now on no token is good for anything; how many still were. Durable when this returns."""
+        return await self._tokens.revoke_all(act)
+
     async def check(self, text: str, now_ms: int) -> Principal | None:
         """Whom the token stands for, if it is known, not revoked, and not expired."""
         token = await self._tokens.by_sha256(_hash(text))

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from loa.broadcast.journal.act import system
+from loa.broadcast.journal.act import Act, system
 from loa.broadcast.people.rights import Role
 from loa.control_api.bearer import BearerTokens
 from loa.durable import replace_file
@@ -23,10 +23,15 @@ async def ensure_first_token(tokens: BearerTokens, path: Path, now_ms: int) -> b
     """
     if await tokens.any():
         return False
+    await new_admin_token(tokens, path, system(now_ms))
+    return True
+
+
+async def new_admin_token(tokens: BearerTokens, path: Path, act: Act) -> None:
+    """A new administrator's token, whose text replaces that in the file `path`. ConfigError; StoreError."""
     text = tokens.new_text()
     await asyncio.to_thread(_write_private, path, text + "\n")
-    await tokens.store(text, "admin", Role.ADMIN, system(now_ms))
-    return True
+    await tokens.store(text, "admin", Role.ADMIN, act)
 
 
 def private_folder(path: Path) -> None:

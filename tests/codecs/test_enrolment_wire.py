@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loa.codecs import enrolment_wire
-from loa.codecs.enrolment_wire import ALPHABET, EnrolmentCode, from_base64, to_base64
+from loa.codecs.enrolment_wire import EnrolmentCode, from_base64, to_base64
+from loa.codecs.human_text import ALPHABET
 from loa.errors import WireError
 
 codes = st.text(ALPHABET, min_size=20, max_size=20).map(lambda t: EnrolmentCode(t[:5], t[5:]))

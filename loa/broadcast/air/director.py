@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -39,7 +39,7 @@ from loa.broadcast.store.broadcasts import BroadcastFilter, Broadcasts
 from loa.broadcast.store.paging import Page
 from loa.codecs.link_wire import Receipt
 from loa.codecs.order_wire import Stop, Tune
-from loa.codecs.signed import SigningKey
+from loa.codecs.signed import KEY_ID_BYTES, SigningKey
 from loa.errors import Conflict, LoaError, MediaError, StoreError
 from loa.model import BroadcastState, ReceiptState, new_id
 from loa.timing.clock import Clock
@@ -398,6 +398,26 @@ class Director:
         if not waiting:
             del self._repeating[order_id]
         return True
+
+    async def order_anew(self, revoked: Collection[bytes]) -> None:
+        """Order again, by the key in use, what is on air by the order of a key in `revoked` (ids): who comes later
+        would refuse that one. The sound goes on as it is. StoreError."""
+        for running in list(self._running.values()):
+            if running.stopping is not None or running.order.order_id[:KEY_ID_BYTES] not in revoked:
+                continue
+            order = await self._book.issue(
+                running.tune,
+                running.broadcast.areas,
+                running.broadcast.endpoints,
+                self._now_ms(),
+                running.order.stored.expires_ms,
+                running.broadcast.id,
+            )
+            media = self._media
+            if media is None or running.stopping is not None or running.ended.is_set():
+                continue
+            running.order = order
+            self._send_order(media, order, self._meant(running))
 
     # --- the media process tells ------------------------------------------------------------------------------
 

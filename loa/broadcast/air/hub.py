@@ -66,13 +66,17 @@ class Transport(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """An endpoint whose link is up, or whose media channel outlives its link for a while."""
+    """An endpoint whose link is up, or whose media channel outlives its link for a while.
+
+    `key_list_version`: of the list in force when it was welcomed; `tell_all` tells it of later ones.
+    """
 
     endpoint: Endpoint
     place: tuple[bytes, ...]
     channel_id: bytes
     keys: LinkKeys
     connected_ms: int
+    key_list_version: int
     live: bool = True
     bound: bool = False
     status: Status | None = None
@@ -219,10 +223,11 @@ class Hub:
         if epoch is None:
             raise LinkError(_NO_EPOCH)
         channel_id = secrets.token_bytes(CHANNEL_ID_BYTES)
+        key_list_version = self._keyring.key_list.version
         await transport.send(
             handshake.welcome(
                 self._keyring.order_key,
-                key_list_version=self._keyring.key_list.version,
+                key_list_version=key_list_version,
                 key_list_envelope=self._keyring.key_list_envelope,
                 channel_id=channel_id,
                 beacon=self.beacon(),
@@ -232,7 +237,8 @@ class Hub:
         )
         keys = handshake.proof(await transport.receive(), endpoint.device_key)
         place = await self._areas.path(endpoint.area_id)
-        return Session(endpoint, place, channel_id, keys, self._clock.utc_ns() // 1_000_000), epoch
+        now_ms = self._clock.utc_ns() // 1_000_000
+        return Session(endpoint, place, channel_id, keys, now_ms, key_list_version), epoch
 
     async def _run(self, session: Session, epoch: EpochSecrets, transport: Transport) -> None:
         desk = self._desk
@@ -245,6 +251,9 @@ class Hub:
         self._by_endpoint[session.endpoint.id] = session
         self._by_channel[session.channel_id] = session
         self._tell_media(AddChannel(session.channel_id, session.keys.channel_secret))
+        if session.key_list_version != self._keyring.key_list.version:
+            # It changed since the welcome, and this session was not there yet to be told.
+            session.put(StatementMessage(self._keyring.key_list_envelope))
         placement = await self._endpoints.placement(session.endpoint)
         # Asked again now that `revoke` can see the session: the device may have taken its time over the proof.
         if (await self._endpoints.get(session.endpoint.id)).revoked_ms is not None:
@@ -355,10 +364,14 @@ class Hub:
         if session := self._by_endpoint.get(endpoint_id):
             session.bye("revoked", "this endpoint has been revoked")
             self._forget(session)
+        self.renew_secret()
+
+    def renew_secret(self) -> None:
+        """Give everybody who is linked a new epoch secret."""
         if self._epoch is not None:
             self._epoch.renew()
-            for other in self.sessions():
-                other.put_secret(self._epoch)
+            for session in self.sessions():
+                session.put_secret(self._epoch)
 
     def close(self) -> None:
         """End all links."""

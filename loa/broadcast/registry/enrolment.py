@@ -41,6 +41,39 @@ class ClaimAnswer:
     mac: bytes
 
 
+async def new_code(
+    connection: AsyncConnection, area_id: bytes, kind: EndpointKind, name: str, act: Act, valid_s: int
+) -> tuple[Enrolment, EnrolmentCode]:
+    """A new code for one device, in the caller's transaction. The code is told here and never again."""
+    code = EnrolmentCode.generate()
+    for _ in range(_TRIES):
+        if await stored.by_code(connection, code.code_id) is None:
+            break
+        code = EnrolmentCode.generate()
+    else:
+        raise StoreError("no enrolment code is free")
+    enrolment = Enrolment(
+        id=new_id(act.now_ms),
+        code_id=code.code_id,
+        key=code.key(),
+        area_id=area_id,
+        kind=kind,
+        name=name,
+        created_ms=act.now_ms,
+        expires_ms=act.now_ms + valid_s * 1000,
+    )
+    await stored.insert(connection, enrolment)
+    await journal.record(
+        connection,
+        act,
+        "enrolment.create",
+        f"enrolment:{id_text(enrolment.id)}",
+        areas=[area_id],
+        after={"name": name, "kind": str(kind), "expires_ms": enrolment.expires_ms},
+    )
+    return enrolment, code
+
+
 class Enrolments:
     """Codes, and the devices that come with them."""
 
@@ -55,33 +88,7 @@ class Enrolments:
         """A new code for one device in the area; NotFound. The code is told here and never again."""
         await self._areas.get(area_id)
         async with self._db.write() as connection:
-            code = EnrolmentCode.generate()
-            for _ in range(_TRIES):
-                if await stored.by_code(connection, code.code_id) is None:
-                    break
-                code = EnrolmentCode.generate()
-            else:
-                raise StoreError("no enrolment code is free")
-            enrolment = Enrolment(
-                id=new_id(act.now_ms),
-                code_id=code.code_id,
-                key=code.key(),
-                area_id=area_id,
-                kind=kind,
-                name=name,
-                created_ms=act.now_ms,
-                expires_ms=act.now_ms + valid_s * 1000,
-            )
-            await stored.insert(connection, enrolment)
-            await journal.record(
-                connection,
-                act,
-                "enrolment.create",
-                f"enrolment:{id_text(enrolment.id)}",
-                areas=[area_id],
-                after={"name": name, "kind": str(kind), "expires_ms": enrolment.expires_ms},
-            )
-        return enrolment, code
+            return await new_code(connection, area_id, kind, name, act, valid_s)
 
     async def get(self, enrolment_id: bytes) -> Enrolment:
         """The enrolment; NotFound."""

@@ -103,6 +103,12 @@ async def count(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
+async def enrolled_until(connection: AsyncConnection, until_ms: int) -> list[Endpoint]:
+    """All endpoints that were enrolled up to then and are not revoked, in the order of their ids."""
+    query = select(endpoint).where(endpoint.c.revoked_ms.is_(None), endpoint.c.enrolled_ms <= until_ms)
+    return [_endpoint(row) for row in await connection.execute(query.order_by(endpoint.c.id))]
+
+
 async def set_revoked(connection: AsyncConnection, endpoint_id: bytes, now_ms: int) -> None:
     """Mark an endpoint as revoked; the first time stays."""
     await connection.execute(

@@ -78,3 +78,13 @@ async def set_claimed(
         .where(enrolment.c.id == enrolment_id)
         .values(claimed_by_key=device_key, endpoint_id=endpoint_id)
     )
+
+
+async def end_open(connection: AsyncConnection, now_ms: int) -> int:
+    """From `now_ms` on no code that has not been used is good any more; how many still were."""
+    done = await connection.execute(
+        enrolment.update()
+        .where(enrolment.c.endpoint_id.is_(None), enrolment.c.expires_ms >= now_ms)
+        .values(expires_ms=now_ms - 1)
+    )
+    return done.rowcount

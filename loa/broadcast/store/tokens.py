@@ -76,10 +76,24 @@ class Tokens:
             found = await _get(connection, token_id)
             if found.revoked_ms is not None:
                 return found
-            await connection.execute(token.update().where(token.c.id == token_id).values(revoked_ms=act.now_ms))
-            areas = [] if found.area_id is None else [found.area_id]
-            await journal.record(connection, act, "token.revoke", f"token:{id_text(token_id)}", areas=areas)
+            await _revoke(connection, found, act)
         return replace(found, revoked_ms=act.now_ms)
+
+    async def revoke_all(self, act: Act) -> int:
+        """From now on none of the tokens there are is good for anything; how many still were."""
+        async with self._db.write() as connection:
+            good = select(token).where(token.c.revoked_ms.is_(None))
+            good = good.where(token.c.expires_ms.is_(None) | (token.c.expires_ms >= act.now_ms))
+            found = [_token(row) for row in await connection.execute(good.order_by(token.c.id))]
+            for each in found:
+                await _revoke(connection, each, act)
+        return len(found)
+
+
+async def _revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
+    await connection.execute(token.update().where(token.c.id == found.id).values(revoked_ms=act.now_ms))
+    areas = [] if found.area_id is None else [found.area_id]
+    await journal.record(connection, act, "token.revoke", f"token:{id_text(found.id)}", areas=areas)
 
 
 async def _get(connection: AsyncConnection, token_id: bytes) -> Token:

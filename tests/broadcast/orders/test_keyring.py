@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from loa.broadcast.orders.keyring import LIFE_S, ROTATION_OVERLAP_S, KeyRing
+from loa.broadcast.orders.key_files import read_root
+from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.orders.next_key_list import LIFE_S, ROTATION_OVERLAP_S, next_key_list
 from loa.codecs import signed
-from loa.codecs.authority import ALL_RIGHTS, Authority, Right
+from loa.codecs.authority import ALL_RIGHTS, Authority, KeyList, Right
 from loa.codecs.signed import Kind, SigningKey
-from loa.errors import ConfigError, Refused
+from loa.errors import ConfigError, FolderBusy, Refused
+from loa.folder_lock import folder_lock
+from tests.crashes import crashes
 
 NOW_S = 1_790_000_000
 DAY_S = 86_400
@@ -231,3 +237,178 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match="cannot be used"):
         KeyRing.open(tmp_path / "file" / "keys", NOW_S)
+
+
+def _usable(folder: Path, device: Authority, at_s: int) -> KeyRing:
+    """The folder opens, and a device that follows its lists obeys its order key."""
+    ring = KeyRing.open(folder, at_s, create=False)
+    if device.key_list.version != ring.key_list.version:
+        assert device.update(ring.key_list_envelope)
+    assert device.key_list == ring.key_list
+    assert _obeyed(device, ring.order_key, at_s)
+    return ring
+
+
+def _change(what: str, folder: Path) -> None:
+    ring = KeyRing.open(folder, NOW_S)
+    match what:
+        case "renew":
+            ring.renew(NOW_S)
+        case "rotate":
+            ring.rotate(NOW_S)
+        case "revoke":
+            ring.revoke(ring.order_key.key_id, NOW_S)
+        case "revoke_all":
+            ring.revoke_all(NOW_S)
+
+
+@pytest.mark.parametrize("what", ["renew", "rotate", "revoke", "revoke_all"])
+@pytest.mark.parametrize("root_stays", [True, False])
+def test_a_change_that_is_killed_at_any_step_leaves_keys_that_work(
+    tmp_path: Path, what: str, root_stays: bool
+) -> None:
+    first = KeyRing.open(tmp_path / "first", NOW_S)
+    versions = set()
+
+    def prepare() -> Callable[[], None]:
+        shutil.rmtree(tmp_path / "keys", ignore_errors=True)
+        shutil.copytree(tmp_path / "first", tmp_path / "keys")
+        return lambda: _change(what, tmp_path / "keys")
+
+    for _ in crashes(prepare):
+        if not root_stays:
+            (tmp_path / "keys" / "root.key").unlink()
+        device = Authority(first.root_public_key, first.key_list_envelope)
+        ring = _usable(tmp_path / "keys", device, NOW_S + 1)
+        versions.add(ring.key_list.version)
+        if ring.key_list.version == 2 and what != "renew":
+            assert ring.order_key.seed != first.order_key.seed
+        assert not (tmp_path / "keys" / "order.key.next").exists() or ring.key_list.version == 1
+    assert versions == {1, 2}
+
+
+def test_a_first_opening_that_is_killed_at_any_step_is_finished(tmp_path: Path) -> None:
+    def prepare() -> Callable[[], object]:
+        shutil.rmtree(tmp_path / "keys", ignore_errors=True)
+        return lambda: KeyRing.open(tmp_path / "keys", NOW_S)
+
+    for _ in crashes(prepare):
+        ring = KeyRing.open(tmp_path / "keys", NOW_S)
+        assert _obeyed(Authority(ring.root_public_key, ring.key_list_envelope), ring.order_key, NOW_S)
+
+
+def test_a_running_core_takes_up_what_a_ceremony_changes(tmp_path: Path) -> None:
+    running = KeyRing.open(tmp_path, NOW_S)
+    device = Authority(running.root_public_key, running.key_list_envelope)
+    old = running.order_key
+    assert not running.refresh(NOW_S)
+    KeyRing.open(tmp_path, NOW_S).rotate(NOW_S + 1)
+    assert running.refresh(NOW_S + 1)
+    assert not running.refresh(NOW_S + 1)
+    assert (running.key_list.version, running.order_key.seed) == (2, (tmp_path / "order.key").read_bytes())
+    assert device.update(running.key_list_envelope)
+    assert _obeyed(device, running.order_key, NOW_S + 1)
+    assert _obeyed(device, old, NOW_S + 1), "the overlap"
+    KeyRing.open(tmp_path, NOW_S).revoke(old.key_id, NOW_S + 2)
+    assert running.refresh(NOW_S + 2)
+    assert device.update(running.key_list_envelope)
+    assert not _obeyed(device, old, NOW_S + 2)
+    assert _obeyed(device, running.order_key, NOW_S + 2)
+
+
+def test_two_ceremonies_at_once_build_upon_each_other(tmp_path: Path) -> None:
+    one, other = KeyRing.open(tmp_path, NOW_S), KeyRing.open(tmp_path, NOW_S)
+    one.rotate(NOW_S + 1)
+    other.revoke(b"relaykey", NOW_S + 2)
+    assert other.key_list.version == 3
+    assert other.order_key.seed == one.order_key.seed
+    with folder_lock(tmp_path), pytest.raises(FolderBusy):
+        one.refresh(NOW_S + 2)
+    assert one.refresh(NOW_S + 2)
+    assert one.key_list == other.key_list
+
+
+def _rewrite(path: Path, data: bytes, mode: int = 0o600) -> None:
+    path.write_bytes(data)
+    path.chmod(mode)
+    os.utime(path, ns=(1, 1))  # the clock of a file system may be too coarse to tell
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda keys, older: shutil.copy(older / "key_list", keys), "goes back"),
+        (lambda keys, _: _rewrite(keys / "key_list", b"x" * 200), "no key list"),
+        (lambda keys, _: (keys / "key_list").unlink(), "missing"),
+        (lambda keys, _: _rewrite(keys / "order.key", bytes(32), 0o644), "0600"),
+        (lambda keys, _: _rewrite(keys / "order.key", bytes(32)), "not on the key list"),
+        (lambda keys, older: shutil.copy(older / "another.pub", keys / "root.pub"), "no key list of this root"),
+        (lambda keys, _: shutil.rmtree(keys), "cannot be used"),
+    ],
+)
+def test_a_running_core_keeps_its_keys_when_the_folder_is_spoilt_and_says_so_once(
+    tmp_path: Path, spoil: Callable[[Path, Path], object], says: str
+) -> None:
+    keys, older = tmp_path / "keys", tmp_path / "older"
+    running = KeyRing.open(keys, NOW_S)
+    (keys / "root.key").rename(tmp_path / "root.key")
+    shutil.copytree(keys, older)
+    (older / "another.pub").write_bytes(SigningKey.generate().public_key)
+    KeyRing.open(keys, NOW_S, root=read_root(tmp_path)).rotate(NOW_S)
+    assert running.refresh(NOW_S)
+    held = (running.key_list, running.order_key.seed)
+    spoil(keys, older)
+    with pytest.raises(ConfigError, match=says):
+        running.refresh(NOW_S)
+    assert not running.refresh(NOW_S)
+    assert (running.key_list, running.order_key.seed) == held
+
+
+def test_the_root_may_come_for_a_visit_and_leaves_no_trace(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path / "keys", NOW_S)
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "keys" / "root.key").rename(tmp_path / "stick" / "root.key")
+    with pytest.raises(ConfigError, match=r"root\.key"):
+        ring.renew(NOW_S)
+    visited = KeyRing.open(tmp_path / "keys", NOW_S, root=read_root(tmp_path / "stick"))
+    visited.renew(NOW_S + 1)
+    visited.rotate(NOW_S + 2)
+    assert visited.key_list.version == 3
+    assert not (tmp_path / "keys" / "root.key").exists()
+    expired_s = NOW_S + 2 + LIFE_S + 1
+    with pytest.raises(ConfigError, match="expired"):
+        KeyRing.open(tmp_path / "keys", expired_s)
+    assert KeyRing.open(tmp_path / "keys", expired_s, root=read_root(tmp_path / "stick")).key_list.version == 4
+    with pytest.raises(ConfigError, match="not the key"):
+        KeyRing.open(tmp_path / "keys", expired_s, root=SigningKey.generate())
+
+
+def test_revoking_all_leaves_one_new_key(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, NOW_S)
+    olds = [ring.order_key]
+    for n in range(3):
+        ring.rotate(NOW_S + n)
+        olds.append(ring.order_key)
+    assert set(ring.revoke_all(NOW_S + 5)) == {key.key_id for key in olds}
+    device = Authority(ring.root_public_key, ring.key_list_envelope)
+    assert [entry.public_key for entry in ring.key_list.keys] == [ring.order_key.public_key]
+    assert not any(_obeyed(device, key, NOW_S + 5) for key in olds)
+    assert _obeyed(device, ring.order_key, NOW_S + 5)
+
+
+def test_a_ceremony_does_not_make_keys_where_there_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be used"):
+        KeyRing.open(tmp_path / "nowhere", NOW_S, create=False)
+    with pytest.raises(ConfigError, match="no keys"):
+        KeyRing.open(tmp_path, NOW_S, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_list_has_room_for_so_many_revocations(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, NOW_S)
+    held = KeyList(1, NOW_S, NOW_S, (), tuple(n.to_bytes(8, "big") for n in range(256)))
+    with pytest.raises(ConfigError, match="256"):
+        next_key_list(held, ring.order_key.public_key, NOW_S, revoke=[b"onemore!"])
+    assert len(next_key_list(held, ring.order_key.public_key, NOW_S, revoke=[bytes(8)]).revoked) == 256
+    with pytest.raises(ConfigError, match="cannot be used again"):
+        next_key_list(ring.key_list, ring.order_key.public_key, NOW_S, revoke=[ring.order_key.key_id])

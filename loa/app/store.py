@@ -1,0 +1,30 @@
+"""Where a core's store is, for the core itself and for commands that work on it from the shell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from loa.broadcast.store.address import sqlite_address
+from loa.broadcast.store.database import Database
+from loa.config import CoreConfig
+
+
+async def open_store(config: CoreConfig) -> Database:
+    """The core's store, made when it is not there; StoreError, ConfigError."""
+    return await Database.open(config.database_url or sqlite_address(config.data_dir / "loa.sqlite"))
+
+
+def has_store(config: CoreConfig) -> bool:
+    """Whether there is a store: a machine where keys are only signed has none, nor has a core before its start."""
+    return bool(config.database_url) or (config.data_dir / "loa.sqlite").exists()
+
+
+@asynccontextmanager
+async def opened_store(config: CoreConfig) -> AsyncIterator[Database]:
+    """The core's store for the length of a block; StoreError, ConfigError."""
+    db = await open_store(config)
+    try:
+        yield db
+    finally:
+        await db.close()
