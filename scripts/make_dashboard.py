@@ -125,7 +125,7 @@ def build() -> models.Dashboard:
                 "min(loa_key_list_expires_seconds)",
                 "s",
                 levels((None, RED), (3 * 86_400, ORANGE), (21 * 86_400, GREEN)),
-                "Cần root.key để gia hạn · root.key renews them",
+                "Gia hạn: loa keys renew · renew them: loa keys renew",
             )
         )
         .with_panel(

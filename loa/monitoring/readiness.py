@@ -44,10 +44,10 @@ def missing(condition: Condition) -> list[str]:
         free, least = condition.disk_free_bytes // _MIB, condition.disk_least_bytes // _MIB
         words.append(f"the disk of the data folder has {free} MiB left, and min_free_bytes asks for {least} MiB")
     if condition.keys_left_s <= 0:
-        words.append("the order key is no longer good: put root.key back, so that the key list can be renewed")
+        words.append("the order key is no longer good: renew the key list (loa keys renew)")
     elif condition.keys_left_s < KEYS_GOOD_S:
         hours = condition.keys_left_s / 3600
-        words.append(f"the keys are good for {hours:.0f} h only: put root.key back, so that they can be renewed")
+        words.append(f"the keys are good for {hours:.0f} h only: renew the key list (loa keys renew)")
     return words
 
 

@@ -45,9 +45,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
     placed.mkdir(parents=True)
     for unit in UNITS:
         shutil.copy(SYSTEMD / unit, placed)
-    command = root / "opt" / "loa" / "bin" / "loa"
-    command.parent.mkdir(parents=True)
-    shutil.copy("/bin/true", command)
+    for name in ("opt/loa/bin/loa", "bin/sh"):
+        command = root / name
+        command.parent.mkdir(parents=True)
+        shutil.copy("/bin/true", command)
     return root
 
 

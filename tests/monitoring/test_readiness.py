@@ -41,11 +41,11 @@ def test_when_nothing_is_missing_nothing_is_said() -> None:
         ),
         (
             {"keys_left_s": 86_399.0},
-            "the keys are good for 24 h only: put root.key back, so that they can be renewed",
+            "the keys are good for 24 h only: renew the key list (loa keys renew)",
         ),
         (
             {"keys_left_s": 0.0},
-            "the order key is no longer good: put root.key back, so that the key list can be renewed",
+            "the order key is no longer good: renew the key list (loa keys renew)",
         ),
     ],
 )
