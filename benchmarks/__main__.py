@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import Figure, fanout, orders, speaker, srtp
+from benchmarks import Figure, fanout, orders, speaker, srtp, store
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
     "fanout": fanout.measure,
     "srtp": srtp.measure,
     "speaker": speaker.measure,
     "orders": orders.measure,
+    "store": store.measure,
 }
 BUSY_LOAD = 0.5
 

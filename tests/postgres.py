@@ -41,8 +41,9 @@ wait $server
 class PostgresServer:
     """One server. `stop` and `start` take it away from its clients and bring it back with all it was told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
+        self._settings = _SETTINGS if durable else (*_SETTINGS, *_NOT_DURABLE)
         self._as_user: dict[str, Any] = {}
         self._bin = _installed() / "bin"
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -75,7 +76,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and return when it takes connections."""
         assert self._keeper is None
-        server: list[str | Path] = [self._bin / "postgres", "-D", self._data, "-k", self.folder, *_SETTINGS]
+        server: list[str | Path] = [self._bin / "postgres", "-D", self._data, "-k", self.folder, *self._settings]
         with (self.folder / "log").open("ab") as log:
             keeper = self._keeper = subprocess.Popen(
                 ["sh", "-c", _KEEP, "sh", self.folder, *server],
@@ -155,9 +156,9 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A running server, which is gone afterwards."""
-    server = PostgresServer(Path(tempfile.mkdtemp(prefix="loa-postgres-")))
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A running server, which is gone afterwards. Only what is `durable` waits for the disk."""
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="loa-postgres-")), durable=durable)
     try:
         server.start()
         yield server
@@ -175,10 +176,9 @@ def _installed() -> Path:
 
 _INITDB = ("--no-sync", "--no-instructions", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
 # Tests take the server's life, not the machine's power: nothing need reach the disk.
+_NOT_DURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
 _SETTINGS = (
     *("-c", "listen_addresses="),
-    *("-c", "fsync=off"),
-    *("-c", "full_page_writes=off"),
     *("-c", "max_connections=40"),
     *("-c", "shared_buffers=32MB"),
     *("-c", "max_wal_size=256MB"),

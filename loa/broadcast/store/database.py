@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from loa.broadcast.store.address import parse
 from loa.broadcast.store.engines import Use, make_engine
 from loa.broadcast.store.failures import told
+from loa.broadcast.store.group_commit import GroupCommit
 from loa.errors import StoreError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -31,9 +31,11 @@ class Database:
     """
 
     def __init__(self, readers: AsyncEngine, writer: AsyncEngine) -> None:
+        self.after_commit: list[Callable[[], None]] = []
+        """Called after each durable commit of this process, before its writers go on. What they raise is logged."""
         self._readers = readers
-        self._writer_engine = writer
-        self._writer = asyncio.Lock()
+        self._writer = writer
+        self._group_commit = GroupCommit(writer, self.after_commit)
 
     @classmethod
     async def open(cls, url: str) -> Database:
@@ -48,14 +50,16 @@ class Database:
         return database
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is durable when the block is left, and undone when it raises.
 
         Writers come one after the other, those of other processes and machines too, so what a block has read is
-        still true when it writes.
+        still true when it writes. Those who wait share a transaction, which store/group_commit.py explains: a block
+        shall be short, since others wait for its end to be durable, and one that takes long is better `alone`.
         """
-        async with self._writer, _transaction(self._writer_engine) as connection:
-            yield connection
+        with _mapped():
+            async with self._group_commit.write(alone=alone) as connection:
+                yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -69,18 +73,25 @@ class Database:
             await connection.execute(text("SELECT version_num FROM alembic_version"))
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._writer_engine.dispose()
+        """Close all connections, when those who write have come to their end."""
+        await self._group_commit.close()
+        await self._writer.dispose()
         await self._readers.dispose()
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise told(error) from None
 
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    try:
+    with _mapped():
         async with engine.connect() as connection, connection.begin():
             yield connection
-    except (SQLAlchemyError, OSError) as error:
-        raise told(error) from None
 
 
 async def _migrate(engine: AsyncEngine) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loa.broadcast.store import engines
 from loa.broadcast.store.database import Database
 from loa.errors import ConfigError, StoreError
-from tests.broadcast.store.counting import SIGNER, bump, count_up, counts
+from tests.broadcast.store.counting import SIGNER, Held, bump, count_up, counts, waiting
 from tests.postgres import PostgresServer
 
 
@@ -196,6 +196,30 @@ async def test_a_connection_that_is_ended_in_the_middle_undoes_its_block_alone(
         with pytest.raises(StoreError, match="the store failed"):
             await block()
         assert await counts(db) == {SIGNER: 1}
+    assert await bump(db) == 2
+
+
+async def test_a_connection_that_is_ended_fails_its_group_and_those_behind_it_get_another(
+    db: Database, postgres: PostgresServer
+) -> None:
+    async with Held(db) as held:
+        behind = await waiting(bump(db), bump(db), bump(db))
+        await _end_connections(postgres, "write")
+    with pytest.raises(StoreError, match="the store failed"):
+        await held.task
+    assert await asyncio.gather(*behind) == [1, 2, 3]
+    assert await counts(db) == {SIGNER: 3}
+
+
+async def test_all_who_wait_are_told_when_no_transaction_can_be_begun(
+    db: Database, postgres: PostgresServer
+) -> None:
+    assert await bump(db) == 1
+    postgres.stop()
+    outcomes = await asyncio.gather(*(bump(db) for _ in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreError}
+    assert len({id(outcome) for outcome in outcomes}) == 20
+    postgres.start()
     assert await bump(db) == 2
 
 

@@ -75,7 +75,7 @@ async def test_a_transaction_that_sqlite_ended_by_itself_is_not_acknowledged(tmp
             await connection.execute(text("ROLLBACK"))
             await connection.execute(_INSERT, {"signer": b"b" * 8})
 
-    with pytest.raises(StoreError, match="undone"):
+    with pytest.raises(StoreError, match="ended before its time"):
         await end_in_the_middle()
     assert await bump(db) == 1
     await db.close()
