@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import Figure, fanout, orders, speaker, srtp, store
+from benchmarks import Figure, api, fanout, orders, speaker, srtp, store
 
 ALL: dict[str, Callable[[], list[Figure]]] = {
     "fanout": fanout.measure,
@@ -19,6 +19,7 @@ ALL: dict[str, Callable[[], list[Figure]]] = {
     "speaker": speaker.measure,
     "orders": orders.measure,
     "store": store.measure,
+    "api": api.measure,
 }
 BUSY_LOAD = 0.5
 

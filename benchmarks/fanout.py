@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import statistics
-import struct
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import Figure
+from benchmarks.drop import drop_all
 from loa.broadcast.air.address_table import AddressTable
 from loa.broadcast.air.air_counters import new_values
 from loa.broadcast.air.fanout import Fanout
@@ -22,8 +21,6 @@ PACKET_BYTES = 188
 """20 ms of Opus at 64 kb/s, RTP header and tag."""
 ROUNDS = 60
 TURNS = 7
-_SO_ATTACH_FILTER = 26  # linux/socket.h; the module does not name it
-_DROP_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)  # BPF_RET | BPF_K, 0: keep no byte
 
 
 def measure() -> list[Figure]:
@@ -55,8 +52,7 @@ def measure() -> list[Figure]:
 def _sink() -> socket.socket:
     """A socket that receives for every loopback address, and keeps nothing."""
     sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    code = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
-    sink.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(code)))
+    drop_all(sink)
     sink.bind(("0.0.0.0", 0))
     return sink
 

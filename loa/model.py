@@ -24,7 +24,10 @@ def new_id(utc_ms: int) -> bytes:
 
 def id_text(identifier: bytes) -> str:
     """The text form of an identifier; ValueError unless it has 16 bytes."""
-    return str(uuid.UUID(bytes=identifier))
+    if len(identifier) != ID_BYTES:
+        raise ValueError(f"an identifier has {ID_BYTES} bytes, not {len(identifier)}")
+    text = identifier.hex()  # several times faster than a UUID, and lists hold thousands
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def parse_id(text: str) -> bytes:

@@ -39,6 +39,7 @@ from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
+from loa.broadcast.store.remembered import Remembered
 from loa.broadcast.store.tokens import Tokens
 from loa.config import CoreConfig
 from loa.control_api.application import make_application
@@ -185,6 +186,7 @@ class Core:
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         feed = Feed(db)
         await feed.open()
+        db.after_commit.append(feed.wake)
         stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
         services = Services(
             config=config,
@@ -204,6 +206,8 @@ class Core:
             feed=feed,
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
+            endpoint_of=Remembered(db, self._endpoints.get),
+            path_of=Remembered(db, self._areas.path),
             metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
             not_ready=lambda: "; ".join(missing(self.condition())),
         )

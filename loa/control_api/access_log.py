@@ -1,4 +1,7 @@
-"""One line in the log for each request: who asked for what, and how it went."""
+"""One line in the log for each request: who asked for what, and how it went.
+
+What only reads, and went well, is for those who look closer: it comes many times a second (`log_level` debug).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from loa.control_api.operation import OPERATION
 from loa.control_api.problems import REQUEST_ID
 
 log = structlog.get_logger("loa.http")
-_QUIET = ("/healthz", "/readyz", "/metrics")
-"""Asked every few seconds by machines: they are logged when they fail."""
 _GONE = 499
 
 
@@ -31,7 +32,7 @@ async def middleware(
         return answer
     finally:
         operation, principal = request.get(OPERATION), request.get(PRINCIPAL)
-        quiet = operation is not None and operation.path in _QUIET and status < 500
+        quiet = status < 400 and (operation is None or not operation.changes)
         (log.debug if quiet else log.info)(
             "request",
             request_id=request.get(REQUEST_ID, ""),

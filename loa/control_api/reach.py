@@ -29,7 +29,7 @@ def right_to_speak(priority: int) -> Right:
 
 async def require_in(request: web.Request, right: Right, area_id: bytes | None) -> None:
     """Problem 403 unless the right holds in the area (None: everywhere); NotFound."""
-    path = () if area_id is None else await services(request).areas.path(area_id)
+    path = () if area_id is None else await services(request).path_of.get(area_id)
     if not request[PRINCIPAL].may(right, path):
         raise forbidden(right)
 
@@ -45,7 +45,7 @@ async def require_for(
         await require_in(request, right, area_id)
     for endpoint_id in endpoints:
         endpoint = await visible_endpoint(request, endpoint_id)
-        if not principal.may(right, await core.areas.path(endpoint.area_id)):
+        if not principal.may(right, await core.path_of.get(endpoint.area_id)):
             raise forbidden(right)
 
 
@@ -57,9 +57,9 @@ async def require_to_see(request: web.Request, broadcast: Broadcast) -> None:
 async def visible_endpoint(request: web.Request, endpoint_id: bytes) -> Endpoint:
     """The endpoint, if the caller may see it; NotFound otherwise."""
     core, principal = services(request), request[PRINCIPAL]
-    endpoint = await core.endpoints.get(endpoint_id)
+    endpoint = await core.endpoint_of.get(endpoint_id)
     if principal.roots(Right.ENDPOINTS_READ) is not None:
-        path = await core.areas.path(endpoint.area_id)
+        path = await core.path_of.get(endpoint.area_id)
         if not principal.may(Right.ENDPOINTS_READ, path):
             raise NotFound(f"no endpoint {id_text(endpoint_id)}")
     return endpoint
@@ -70,15 +70,15 @@ async def narrowed(request: web.Request, right: Right, area_id: bytes | None) ->
 
     `area_id`: the area that is asked for. An area of which the caller may see nothing gives nothing.
     """
-    principal, areas = request[PRINCIPAL], services(request).areas
+    principal, core = request[PRINCIPAL], services(request)
     roots = principal.roots(right)
     if area_id is None or roots is None:
         return roots if area_id is None else frozenset((area_id,))
     try:
-        path = await areas.path(area_id)
+        path = await core.path_of.get(area_id)
     except NotFound:
         return frozenset()
     if principal.may(right, path):
         return frozenset((area_id,))
-    below = await areas.subtree(area_id)
+    below = await core.areas.subtree(area_id)
     return frozenset(roots & below)

@@ -15,11 +15,13 @@ from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
+from loa.broadcast.store.remembered import Remembered
 from loa.config import CoreConfig
 from loa.control_api.bearer import BearerTokens
 from loa.control_api.rate_limits import RateLimits
@@ -30,7 +32,8 @@ from loa.timing.clock import Clock
 class Services:
     """The rooms behind the routes. `not_ready` says in words what is missing, or nothing.
 
-    `closing`: set when the core goes down, so that answers without an end come to one.
+    `endpoint_of`, `path_of`: endpoints and paths of areas, as they are or were a moment ago, for what every request
+    asks. `closing`: set when the core goes down, so that answers without an end come to one.
     """
 
     config: CoreConfig
@@ -50,6 +53,8 @@ class Services:
     feed: Feed
     limits: RateLimits
     closing: asyncio.Event
+    endpoint_of: Remembered[bytes, Endpoint]
+    path_of: Remembered[bytes, tuple[bytes, ...]]
     metrics: Callable[[], bytes]
     not_ready: Callable[[], str]
 

@@ -14,6 +14,7 @@ from loa.broadcast.people.rights import Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST, Page, paged
+from loa.broadcast.store.remembered import Remembered
 from loa.broadcast.store.tables import token
 from loa.errors import NotFound
 from loa.model import id_text
@@ -29,6 +30,7 @@ class Tokens:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._known = Remembered(db, self._by_sha256)
 
     async def create(self, new: Token, act: Act) -> None:
         """Write a new token down; Conflict when its text is not new."""
@@ -55,7 +57,10 @@ class Tokens:
             )
 
     async def by_sha256(self, sha256: bytes) -> Token | None:
-        """The token whose text has this SHA-256, expired and revoked ones too."""
+        """The token whose text has this SHA-256, expired and revoked ones too, as it is or was a moment ago."""
+        return await self._known.get(sha256)
+
+    async def _by_sha256(self, sha256: bytes) -> Token | None:
         async with self._db.read() as connection:
             row = (await connection.execute(select(token).where(token.c.sha256 == sha256))).one_or_none()
         return None if row is None else _token(row)
