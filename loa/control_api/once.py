@@ -15,6 +15,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from loa.broadcast.journal.act import Act
+from loa.broadcast.records import DoneBefore
 from loa.control_api.auth import act_of
 from loa.control_api.operation import OPERATION
 from loa.control_api.problems import Problem
@@ -59,22 +60,22 @@ async def once_of(
         raise Problem(400, "malformed", f"{HEADER} has 1 to 64 visible ASCII characters")
     whole = hashlib.sha256(f"{request.method} {request.path}\n".encode() + fingerprint).digest()
     act = replace(act, key=key, fingerprint=whole)
-    done = await _before(request, act)
+    ledger = services(request).ledger
+    done = _same(act, await ledger.done(act.actor, act.key))
     if done is None:
         try:
             return await make(act)
         except Conflict:
-            # It may be that the same request, sent twice at once, was the faster.
-            done = await _before(request, act)
+            # The same request, sent twice at once, may have been the faster, and may not be durable yet.
+            done = _same(act, await ledger.done_by_now(act.actor, act.key))
             if done is None:
                 raise
     request[_REPLAYED] = True
     return await again(done)
 
 
-async def _before(request: web.Request, act: Act) -> bytes | None:
-    """The id of what came of the act when it was done before."""
-    done = await services(request).ledger.done(act.actor, act.key)
+def _same(act: Act, done: DoneBefore | None) -> bytes | None:
+    """The id of what came of the act when it was done before; Problem when that was another one."""
     if done is None:
         return None
     if done.fingerprint != act.fingerprint:

@@ -25,6 +25,11 @@ class Ledger:
         async with self._db.read() as connection:
             return await stored.used_key(connection, actor, key)
 
+    async def done_by_now(self, actor: str, key: str) -> DoneBefore | None:
+        """`done`, after all that writers have begun: what they did is durable when this returns."""
+        async with self._db.write() as connection:
+            return await stored.used_key(connection, actor, key)
+
     async def entries(self, page: Page = FIRST, only: AuditFilter = AuditFilter()) -> list[AuditEntry]:  # noqa: B008
         """A page of the audit log's entries."""
         async with self._db.read() as connection:
