@@ -144,3 +144,28 @@ def test_the_readme_names_only_commands_that_exist() -> None:
     assert set(re.findall(r"^loa (\w+)", README, re.MULTILINE)) <= known
     for linked in re.findall(r"\]\(((?:docs/)?[\w.]+\.md)\)", README):
         assert (ROOT / linked).is_file(), linked
+
+
+def test_the_book_names_chapters_that_exist_and_leaves_none_out() -> None:
+    book = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([\w./-]+\.md)\)", book))
+    for page in linked:
+        assert (ROOT / "docs" / page).is_file(), page
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= linked
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(((?!https?:)[\w./-]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_tests_that_security_names_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8")))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    assert named <= there, named - there

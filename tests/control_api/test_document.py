@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import aiohttp
@@ -58,3 +59,11 @@ async def test_the_page_and_all_it_is_made_of_come_from_here(api: ApiClient) -> 
         for bad in ("secret", "..%2f..%2fetc%2fpasswd", "swagger-ui.css.map"):
             async with session.get(f"{api.url}/api/v1/docs/{bad}") as answer:
                 assert answer.status == 404, bad
+
+
+async def test_no_body_takes_an_address_to_fetch() -> None:
+    said = document(OPERATIONS)
+    formats = set(re.findall(r'"format": "(\w+)"', json.dumps(said)))
+    assert not formats & {"uri", "url", "uri-reference", "hostname", "ipv4", "ipv6"}
+    fields = {field for schema in said["components"]["schemas"].values() for field in schema.get("properties", {})}
+    assert not {field for field in fields if re.search(r"(^|_)(ur[il]|href|callback|webhook|host)($|_)", field)}
