@@ -13,6 +13,10 @@
     │       └── Changed           somebody else has changed the thing meanwhile
     ├── AuditError                an audit log in which something is missing or was changed
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
+    ├── SignInRefused             a sign-in that opens nothing; carries a slug
+    ├── WeakPassword              a password that nobody may choose
+    ├── Forbidden                 who it is is known, and they may not do this; carries a slug
+    ├── Busy                      all places are taken; later there may be one
     ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
     ├── FolderBusy                another process works in the folder, and nobody may beside it
     └── LinkError                 the other end of a link broke the protocol, or closed it with a reason
@@ -81,6 +85,36 @@ class EnrolmentError(LoaError):
         super().__init__(detail)
         self.slug = slug
         self.detail = detail
+
+
+class SignInRefused(LoaError):
+    """A sign-in that opens nothing. `slug` is one of wrong, second-factor, expired, locked.
+
+    `wait_ms`: after how long the next attempt is looked at, for `locked`.
+    """
+
+    def __init__(self, slug: str, detail: str, wait_ms: int = 0) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.wait_ms = wait_ms
+
+
+class WeakPassword(LoaError):
+    """A password that nobody may choose, and why."""
+
+
+class Forbidden(LoaError):
+    """Who it is is known, and they may not do this. `slug` is one of escalation, own-account, second-factor."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+
+
+class Busy(LoaError):
+    """All places are taken; later there may be one."""
 
 
 class ConfigError(LoaError):
