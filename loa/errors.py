@@ -14,7 +14,7 @@
     ├── AuditError                an audit log in which something is missing or was changed
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
     ├── SignInRefused             a sign-in that opens nothing; carries a slug
-    ├── WeakPassword              a password that nobody may choose
+    ├── Unsuitable                a login name or a password that nobody may have; carries a slug
     ├── Forbidden                 who it is is known, and they may not do this; carries a slug
     ├── Busy                      all places are taken; later there may be one
     ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
@@ -88,9 +88,10 @@ class EnrolmentError(LoaError):
 
 
 class SignInRefused(LoaError):
-    """A sign-in that opens nothing. `slug` is one of wrong, second-factor, expired, locked.
+    """A sign-in that opens nothing, or a proof that proves nothing. `slug` says what is the matter.
 
-    `wait_ms`: after how long the next attempt is looked at, for `locked`.
+    wrong (login or password), second-factor (a code is needed), code (it is wrong), expired (a one-time password),
+    locked: `wait_ms` says after how long the next attempt is looked at.
     """
 
     def __init__(self, slug: str, detail: str, wait_ms: int = 0) -> None:
@@ -100,12 +101,21 @@ class SignInRefused(LoaError):
         self.wait_ms = wait_ms
 
 
-class WeakPassword(LoaError):
-    """A password that nobody may choose, and why."""
+class Unsuitable(LoaError):
+    """A login name or a password that nobody may have, and why. `slug` is login or password."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
 
 
 class Forbidden(LoaError):
-    """Who it is is known, and they may not do this. `slug` is one of escalation, own-account, second-factor."""
+    """Who it is is known, and they may not do this. `slug` says why.
+
+    forbidden (a right is missing there), escalation (one gives what one does not have), own-account (another must
+    do this), password-change, second-factor (first change the password, enrol an app).
+    """
 
     def __init__(self, slug: str, detail: str) -> None:
         super().__init__(detail)

@@ -155,7 +155,8 @@ class ReceiptRow:
 class Token:
     """A bearer token of the HTTP face: only the SHA-256 of its text is kept.
 
-    Its role holds in `area_id` and everything below it; everywhere when that is None.
+    Its role holds in `area_id` and everything below it; everywhere when that is None. `user_id` is whose it is, if
+    it is anybody's: it never gives more than they have.
     """
 
     id: bytes
@@ -166,6 +167,7 @@ class Token:
     expires_ms: int | None = None
     revoked_ms: int | None = None
     area_id: bytes | None = None
+    user_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

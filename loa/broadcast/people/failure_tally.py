@@ -43,10 +43,14 @@ class FailureTally:
         self._bound()
         return self._tell(known, now_ms)
 
-    def succeeded(self, subject: str) -> int:
-        """The failures before a success that no entry tells of; the success's entry does."""
-        known = self._subjects.pop(subject, None)
+    def untold(self, subject: str) -> int:
+        """The failures that no entry tells of."""
+        known = self._subjects.get(subject)
         return 0 if known is None else known.untold
+
+    def forget(self, subject: str) -> None:
+        """The subject has succeeded, and the entry of that tells of what was untold."""
+        self._subjects.pop(subject, None)
 
     def due(self, now_ms: int) -> list[tuple[str, int]]:
         """What was counted and can be written down now. Subjects of whom nothing is left to tell are forgotten."""

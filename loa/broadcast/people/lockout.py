@@ -97,7 +97,7 @@ _Key = tuple[Lane, str]
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """`worn_off_ms`: when no failure is left; `until_ms`: when the next attempt is looked at."""
+    """`worn_off_ms`: when no failure is left; `until_ms`: when the next attempt is looked at, 0 for at once."""
 
     worn_off_ms: int
     until_ms: int
@@ -266,4 +266,5 @@ def _one_more(rule: Rule, before: _Count | None, now_ms: int) -> _Count:
     failures = -((now_ms - worn_off_ms) // rule.wear_ms)
     if failures > rule.most:
         worn_off_ms, failures = now_ms + rule.most * rule.wear_ms, rule.most
-    return _Count(worn_off_ms, now_ms + rule.wait_ms(failures), now_ms)
+    wait_ms = rule.wait_ms(failures)
+    return _Count(worn_off_ms, now_ms + wait_ms if wait_ms else 0, now_ms)

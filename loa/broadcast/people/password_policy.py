@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 from loa.broadcast.people.readable_secret import readable_secret
-from loa.errors import WeakPassword
+from loa.errors import Unsuitable
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 128
@@ -44,19 +44,19 @@ def normal(password: str) -> str:
 
 
 def check(password: str, login: str) -> None:
-    """WeakPassword when the user `login` must not choose this password."""
+    """Unsuitable when the user `login` must not choose this password."""
     text = normal(password)
     if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS:
-        raise WeakPassword(f"a password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters")
+        raise Unsuitable("password", f"a password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters")
     if any(0xD800 <= ord(character) < 0xE000 for character in text):
-        raise WeakPassword("this password is not text")
+        raise Unsuitable("password", "this password is not text")
     folded = _folded(text)
     word = _word(folded)
     if word in _COMMON or _is_row(folded) or _is_piece(folded):
-        raise WeakPassword("this password is one of those that are tried first")
+        raise Unsuitable("password", "this password is one of those that are tried first")
     name = _folded(login)
     if folded in (name, name[::-1]) or (word and word in (_word(name), _word(name[::-1]))):
-        raise WeakPassword("this password is the login name")
+        raise Unsuitable("password", "this password is the login name")
 
 
 def new_one_time_password() -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from loa.broadcast.people.rights import SECOND_FACTOR, Grant
+from loa.broadcast.people.rights import EVERYWHERE, SECOND_FACTOR, Grant
+from loa.errors import Unsuitable
+
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{1,63}", re.ASCII)
 
 
 class Language(StrEnum):
@@ -40,6 +45,11 @@ class User:
     def active(self) -> bool:
         """Whether they can sign in at all."""
         return self.disabled_ms is None
+
+    @property
+    def administers(self) -> bool:
+        """Whether they are an administrator of the whole system, who can sign in."""
+        return self.active and EVERYWHERE in self.grants
 
     @property
     def protected(self) -> bool:
@@ -81,3 +91,35 @@ class Session:
     second_factor: bool
     address: str
     agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A browser that has signed in, by the SHA-256 of a secret that only it has. `address`: where it last was."""
+
+    id: bytes
+    user_id: bytes
+    sha256: bytes = field(repr=False)
+    address: str
+    created_ms: int
+    seen_ms: int
+
+
+def folded_login(text: str) -> str:
+    """One form for one login name, however it is typed."""
+    return unicodedata.normalize("NFKC", text).casefold().strip()
+
+
+def is_login(folded: str) -> bool:
+    """Whether there can be a user with this login name."""
+    return _LOGIN.fullmatch(folded) is not None
+
+
+def new_login(text: str) -> str:
+    """The login name that a new user may have; Unsuitable otherwise."""
+    login = folded_login(text)
+    if not is_login(login):
+        raise Unsuitable(
+            "login", "a login name has 2 to 64 of a-z, 0-9, and . _ @ - inside, and begins with a letter or digit"
+        )
+    return login

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -164,6 +165,7 @@ token = Table(
     Column("expires_ms", BigInteger, nullable=True),
     Column("revoked_ms", BigInteger, nullable=True),
     Column("area_id", ID, ForeignKey("area.id"), nullable=True),
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=True, index=True),
 )
 
 audit = Table(
@@ -200,4 +202,71 @@ done_once = Table(
     Column("subject", String(80), nullable=False),
     Column("at_ms", BigInteger, nullable=False, index=True),
     PrimaryKeyConstraint("actor", "key"),
+)
+
+user_ = Table(
+    "user_",
+    metadata,
+    Column("id", ID, primary_key=True),
+    # Nothing when the user is erased.
+    Column("login", String(64), nullable=True, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("disabled_ms", BigInteger, nullable=True),
+    Column("erased_ms", BigInteger, nullable=True),
+    Column("signed_in_ms", BigInteger, nullable=True),
+    Column("must_change_password", Boolean, nullable=False),
+    Column("password", String(200), nullable=True),
+    Column("password_expires_ms", BigInteger, nullable=True),
+    Column("totp_secret", String(64), nullable=True),
+    Column("totp_pending", String(64), nullable=True),
+    Column("totp_counter", BigInteger, nullable=True),
+    Column("pardoned_ms", BigInteger, nullable=False),
+)
+
+user_grant = Table(
+    "user_grant",
+    metadata,
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("area_id", ID, ForeignKey("area.id"), nullable=True, index=True),
+    PrimaryKeyConstraint("user_id", "place"),
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    PrimaryKeyConstraint("user_id", "sha256"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False, index=True),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("authenticated_ms", BigInteger, nullable=False),
+    Column("second_factor", Boolean, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("agent", String(200), nullable=False),
+)
+
+# Browsers that have signed in, each by a secret that only it has.
+known_device = Table(
+    "known_device",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False, index=True),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("address", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
 )

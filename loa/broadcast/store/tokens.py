@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,7 @@ class Tokens:
                     expires_ms=new.expires_ms,
                     revoked_ms=new.revoked_ms,
                     area_id=new.area_id,
+                    user_id=new.user_id,
                 )
             )
             await journal.record(
@@ -99,6 +101,17 @@ async def _revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
     await connection.execute(token.update().where(token.c.id == found.id).values(revoked_ms=act.now_ms))
     areas = [] if found.area_id is None else [found.area_id]
     await journal.record(connection, act, "token.revoke", f"token:{id_text(found.id)}", areas=areas)
+
+
+async def live_of_user(connection: AsyncConnection, user_id: bytes) -> list[Token]:
+    """The user's tokens that are not revoked, in the caller's transaction; expired ones too."""
+    query = select(token).where(token.c.user_id == user_id, token.c.revoked_ms.is_(None)).order_by(token.c.id)
+    return [_token(row) for row in await connection.execute(query)]
+
+
+async def revoke_all(connection: AsyncConnection, token_ids: Collection[bytes], now_ms: int) -> None:
+    """From now on these tokens are good for nothing; in the caller's transaction."""
+    await connection.execute(token.update().where(token.c.id.in_(token_ids)).values(revoked_ms=now_ms))
 
 
 async def _get(connection: AsyncConnection, token_id: bytes) -> Token:

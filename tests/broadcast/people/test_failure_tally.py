@@ -22,8 +22,9 @@ def test_a_success_tells_what_was_still_to_be_told() -> None:
     tally = FailureTally()
     for _ in range(4):
         tally.failed("user:1", NOW_MS)
-    assert tally.succeeded("user:1") == 3
-    assert tally.succeeded("user:1") == 0
+    assert tally.untold("user:1") == 3
+    tally.forget("user:1")
+    assert tally.untold("user:1") == 0
     assert tally.due(NOW_MS + EACH_MS) == []
 
 
@@ -47,7 +48,8 @@ def test_every_failure_is_told_once_and_the_entries_are_bounded(events: list[tup
             count = tally.failed(f"user:{number}", now_ms)
             told, entries = told + count, entries + (count > 0)
         elif kind == "win":
-            told += tally.succeeded(f"user:{number}")
+            told += tally.untold(f"user:{number}")
+            tally.forget(f"user:{number}")
         else:
             due = tally.due(now_ms)
             told, entries = told + sum(count for _, count in due), entries + len(due)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from loa.broadcast.people import passwords as module
 from loa.broadcast.people.password_policy import MAX_CHARACTERS, MIN_CHARACTERS, check, new_one_time_password
 from loa.broadcast.people.passwords import WAITING, Passwords, Queue
-from loa.errors import Busy, WeakPassword
+from loa.errors import Busy, Unsuitable
 
 GOOD = "con mèo trèo cây cau"
 
@@ -54,7 +54,7 @@ async def passwords() -> AsyncIterator[Passwords]:
     ],
 )
 def test_what_is_tried_first_or_is_short_or_is_the_login_is_not_taken(password: str) -> None:
-    with pytest.raises(WeakPassword):
+    with pytest.raises(Unsuitable):
         check(password, "nguyenthilan")
 
 
@@ -70,10 +70,10 @@ def test_what_is_long_and_nobodys_first_guess_is_taken(password: str) -> None:
 def test_every_text_is_taken_or_refused_in_words(password: str, login: str) -> None:
     length = len(unicodedata.normalize("NFKC", password))
     if not MIN_CHARACTERS <= length <= MAX_CHARACTERS:
-        with pytest.raises(WeakPassword, match="characters"):
+        with pytest.raises(Unsuitable, match="characters"):
             check(password, login)
         return
-    with contextlib.suppress(WeakPassword):
+    with contextlib.suppress(Unsuitable):
         check(password, login)
 
 
