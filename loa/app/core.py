@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -29,11 +29,15 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.content.library import Library
+from loa.broadcast.journal.act import system
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.people.first_user import ensure_first_user
+from loa.broadcast.people.people import People
+from loa.broadcast.people.sessions import Lifetime
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
@@ -152,6 +156,11 @@ class Core:
             bitrate_bps=config.bitrate_bps,
         )
         stack.push_async_callback(library.close)
+        people = self._people = People(
+            db, Lifetime(idle_ms=config.session_idle_s * 1000, absolute_ms=config.session_absolute_s * 1000)
+        )
+        stack.callback(people.close)
+        stack.push_async_callback(_cancel, asyncio.create_task(people.keep_tidy(self._now_ms)))
         tokens = BearerTokens(Tokens(db))
         if await ensure_first_token(tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
             log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
@@ -200,6 +209,7 @@ class Core:
             book=book,
             receipts=receipts,
             tokens=tokens,
+            people=people,
             hub=self._hub,
             director=self._director,
             ledger=Ledger(db),
@@ -215,6 +225,13 @@ class Core:
         await self._serve_http(services, stack)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()
+
+    async def welcome(self, show: Callable[[str, str], None]) -> None:
+        """At the first start of all, make an administrator; `show` gets login and one-time password. StoreError."""
+        await ensure_first_user(self._people.users, system(self._now_ms()), show)
+
+    def _now_ms(self) -> int:
+        return self._clock.utc_ns() // 1_000_000
 
     async def _serve_http(self, services: Services, stack: contextlib.AsyncExitStack) -> None:
         application = make_application(services)

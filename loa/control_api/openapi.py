@@ -18,8 +18,8 @@ Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 _TITLES: Mapping[int, str] = {
     400: "Malformed",
-    401: "Without a good token",
-    403: "Without the right there",
+    401: "Without a good token or session",
+    403: "Without the right there, or without a sign that it is meant",
     404: "Not found, or not for the caller to see",
     408: "The body came too slowly",
     409: "Conflict with what there is",
@@ -50,11 +50,19 @@ def document(operations: Iterable[Operation]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-loa_session",
+                    "description": "Of a browser that has signed in. A change needs `X-CSRF-Token` too.",
+                },
+            },
         },
     }
 
@@ -85,10 +93,10 @@ def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
     }
     if rest:
         described["description"] = rest
-    if operation.right is None:
+    if operation.open:
         described["security"] = []
     else:
-        described["x-right"] = str(operation.right)
+        described["x-right"] = "own" if operation.right is None else str(operation.right)
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": _of(names, operation.body)}}
     if operation.form is not None:
@@ -214,8 +222,8 @@ def _page(one: Json) -> Json:
 
 def _statuses(operation: Operation) -> set[int]:
     """The problems that any route of this kind may answer."""
-    found = {400, 429, 503}
-    if operation.right is not None:
+    found = {400, 429, 503, *operation.refusals}
+    if not operation.open:
         found |= {401, 403}
     if "{" in operation.path or operation.changes:
         found.add(404)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
+from loa.broadcast.people.person import User
 from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Broadcast, Endpoint
 from loa.control_api.auth import PRINCIPAL, forbidden
@@ -30,8 +31,9 @@ def right_to_speak(priority: int) -> Right:
 async def require_in(request: web.Request, right: Right, area_id: bytes | None) -> None:
     """Problem 403 unless the right holds in the area (None: everywhere); NotFound."""
     path = () if area_id is None else await services(request).path_of.get(area_id)
-    if not request[PRINCIPAL].may(right, path):
-        raise forbidden(right)
+    principal = request[PRINCIPAL]
+    if not principal.may(right, path):
+        raise forbidden(right, principal)
 
 
 async def require_for(
@@ -46,7 +48,7 @@ async def require_for(
     for endpoint_id in endpoints:
         endpoint = await visible_endpoint(request, endpoint_id)
         if not principal.may(right, await core.path_of.get(endpoint.area_id)):
-            raise forbidden(right)
+            raise forbidden(right, principal)
 
 
 async def require_to_see(request: web.Request, broadcast: Broadcast) -> None:
@@ -63,6 +65,16 @@ async def visible_endpoint(request: web.Request, endpoint_id: bytes) -> Endpoint
         if not principal.may(Right.ENDPOINTS_READ, path):
             raise NotFound(f"no endpoint {id_text(endpoint_id)}")
     return endpoint
+
+
+async def visible_user(request: web.Request, user_id: bytes) -> User:
+    """The user, if the caller may see them: where one of their roles is, or, without any, everywhere. NotFound."""
+    users, principal = services(request).people.users, request[PRINCIPAL]
+    user = await users.get(user_id)
+    paths = await users.paths(user) or [frozenset()]
+    if not any(principal.may(Right.USERS_READ, path) for path in paths):
+        raise NotFound(f"no user {id_text(user_id)}")
+    return user
 
 
 async def narrowed(request: web.Request, right: Right, area_id: bytes | None) -> frozenset[bytes] | None:

@@ -15,6 +15,7 @@ from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.people.people import People
 from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
@@ -47,6 +48,7 @@ class Services:
     book: OrderBook
     receipts: Receipts
     tokens: BearerTokens
+    people: People
     hub: Hub
     director: Director
     ledger: Ledger

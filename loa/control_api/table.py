@@ -19,7 +19,19 @@ from loa.control_api.models.enrolments import (
 from loa.control_api.models.events import EventsQuery
 from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsQuery
 from loa.control_api.models.programmes import ProgrammeForm, ProgrammeOut, ProgrammesQuery
+from loa.control_api.models.sessions import (
+    AppBegunOut,
+    AppCodeIn,
+    AppEnrolledOut,
+    MeChangeIn,
+    MeOut,
+    PasswordIn,
+    ProofIn,
+    SessionsOut,
+    SignInIn,
+)
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
+from loa.control_api.models.users import UserChangeIn, UserIn, UserMadeOut, UserOut, UsersQuery
 from loa.control_api.operation import Operation
 from loa.control_api.routes import (
     areas,
@@ -29,9 +41,13 @@ from loa.control_api.routes import (
     endpoints,
     enrolments,
     events,
+    me,
+    own_tokens,
     programmes,
     public,
+    sessions,
     tokens,
+    users,
 )
 
 TEXT, OGG, EVENTS, JSON_LINES = "text/plain", "audio/ogg", "text/event-stream", "application/x-ndjson"
@@ -93,6 +109,48 @@ OPERATIONS = (
     Operation("GET", "/api/v1/tokens", tokens.list_tokens, Right.TOKENS_WRITE,
               query=TokensQuery, answer=TokenOut, many=True),
     Operation("POST", "/api/v1/tokens/{id}/revoke", tokens.revoke_token, Right.TOKENS_WRITE,
+              status=204, urgent=True),
+
+    Operation("POST", "/api/v1/sessions", sessions.sign_in, None,
+              body=SignInIn, answer=MeOut, refusals=(403,)),
+    Operation("GET", "/api/v1/sessions", sessions.list_sessions, None, own=True, answer=SessionsOut),
+    Operation("DELETE", "/api/v1/sessions", sessions.end_sessions, None, own=True, status=204),
+    Operation("DELETE", "/api/v1/sessions/current", sessions.sign_out, None, own=True, status=204),
+    Operation("DELETE", "/api/v1/sessions/{id}", sessions.end_session, None, own=True, status=204),
+
+    Operation("GET", "/api/v1/me", me.get_me, None, own=True, answer=MeOut),
+    Operation("PATCH", "/api/v1/me", me.change_me, None, own=True, body=MeChangeIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/password", me.change_password, None, own=True, body=PasswordIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/proof", me.prove_again, None, own=True, body=ProofIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/totp", me.begin_second_factor, None, own=True,
+              body=ProofIn, answer=AppBegunOut),
+    Operation("POST", "/api/v1/me/totp/confirm", me.confirm_second_factor, None, own=True,
+              body=AppCodeIn, answer=AppEnrolledOut),
+    Operation("POST", "/api/v1/me/totp/disable", me.disable_second_factor, None, own=True,
+              body=ProofIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/tokens", own_tokens.create_own_token, None, own=True,
+              body=TokenIn, answer=TokenMadeOut, status=201, once=True),
+    Operation("GET", "/api/v1/me/tokens", own_tokens.list_own_tokens, None, own=True,
+              query=TokensQuery, answer=TokenOut, many=True),
+    Operation("POST", "/api/v1/me/tokens/{id}/revoke", own_tokens.revoke_own_token, None, own=True,
+              status=204, urgent=True),
+
+    Operation("POST", "/api/v1/users", users.create_user, Right.USERS_WRITE,
+              body=UserIn, answer=UserMadeOut, status=201, once=True),
+    Operation("GET", "/api/v1/users", users.list_users, Right.USERS_READ,
+              query=UsersQuery, answer=UserOut, many=True),
+    Operation("GET", "/api/v1/users/{id}", users.get_user, Right.USERS_READ, answer=UserOut, versioned=True),
+    Operation("PATCH", "/api/v1/users/{id}", users.change_user, Right.USERS_WRITE,
+              body=UserChangeIn, answer=UserOut, versioned=True),
+    Operation("DELETE", "/api/v1/users/{id}", users.delete_user, Right.USERS_WRITE, status=204, versioned=True),
+    Operation("POST", "/api/v1/users/{id}/reset-password", users.reset_user_password, Right.USERS_WRITE,
+              answer=UserMadeOut),
+    Operation("POST", "/api/v1/users/{id}/reset-second-factor", users.reset_user_second_factor,
+              Right.USERS_WRITE, answer=UserOut),
+    Operation("POST", "/api/v1/users/{id}/unlock", users.unlock_user, Right.USERS_WRITE, answer=UserOut),
+    Operation("GET", "/api/v1/users/{id}/sessions", users.list_user_sessions, Right.USERS_READ,
+              answer=SessionsOut),
+    Operation("DELETE", "/api/v1/users/{id}/sessions", users.end_user_sessions, Right.USERS_WRITE,
               status=204, urgent=True),
 
     Operation("GET", "/api/v1/audit", audit.list_audit, Right.AUDIT_READ,

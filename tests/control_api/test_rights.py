@@ -39,19 +39,25 @@ NOT_SCOPED = frozenset(
         "/api/v1/broadcasts",
         "/api/v1/broadcasts/{id}",
         "/api/v1/events",
+        "/api/v1/users",
     }
 )
 """GET routes that answer everybody who has the right, with what is theirs."""
 
 
+HIDING = ("/api/v1/endpoints/{id}", "/api/v1/users/{id}")
+"""Routes at which what the caller may not see is not there."""
+
+
 @dataclass(frozen=True)
 class Stage:
-    """Two communes, each with a speaker and with a broadcast that has ended; a token for every role and place."""
+    """Two communes, each with a speaker, an ended broadcast and a user; a token for every role and place."""
 
     url: str
     areas: dict[str, str]
     endpoints: dict[str, str]
     broadcasts: dict[str, str]
+    users: dict[str, str]
     programme: str
     tokens: dict[tuple[Role, str], str]
 
@@ -66,18 +72,22 @@ async def stage(core: Core, api: ApiClient, tmp_path_factory: pytest.TempPathFac
     areas = {name: await api.create_area(name, "commune", city) for name in ("own", "other")}
     endpoints: dict[str, str] = {}
     broadcasts: dict[str, str] = {}
+    users: dict[str, str] = {}
     for name, area in areas.items():
         endpoint_id = await enrol.claim(api.url, await api.enrolment_code(area, "Loa thử"), folder / name)
         endpoints[name] = id_text(endpoint_id)
         broadcast = (await api.start(programme, areas=[area]))["id"]
         await api.call("POST", f"/api/v1/broadcasts/{broadcast}/stop")
         broadcasts[name] = str(broadcast)
+        grants = [{"role": "viewer", "area_id": area}]
+        user = await api.call("POST", "/api/v1/users", {"login": f"o.{name}", "name": "Bà Lan", "grants": grants})
+        users[name] = str(user["id"])
     tokens = {}
     for role in Role:
         for place, area_id in (("own", areas["own"]), ("everywhere", None)):
             made = await api.call("POST", "/api/v1/tokens", {"name": role, "role": role, "area_id": area_id})
             tokens[role, place] = made["token"]
-    yield Stage(api.url, areas, endpoints, broadcasts, programme, tokens)
+    yield Stage(api.url, areas, endpoints, broadcasts, users, programme, tokens)
 
 
 def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | None]:
@@ -85,6 +95,7 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | 
     area = stage.areas[target]
     ids = {"endpoints": stage.endpoints[target], "broadcasts": stage.broadcasts[target], "areas": area}
     ids["programmes"] = stage.programme
+    ids["users"] = stage.users[target]
     ids["tokens"] = area  # no token has this id
     path = operation.path
     if found := re.match(r"/api/v1/(\w+)/\{id\}", path):
@@ -95,6 +106,9 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | 
         "/api/v1/broadcasts": {"programme_id": stage.programme, "targets": {"areas": [area]}},
         "/api/v1/tokens": {"name": "Thử", "role": "viewer", "area_id": area},
     }
+    bodies["/api/v1/users"] = {"login": "moi", "name": "Mới", "grants": [{"role": "viewer", "area_id": area}]}
+    if operation.method == "PATCH":
+        return path, {"name": "Tên khác"}
     return path, bodies.get(path) if operation.method == "POST" else None
 
 
@@ -125,14 +139,16 @@ async def test_a_route_lets_in_whom_its_right_names_and_nobody_else(operation: O
         for (role, place), token in stage.tokens.items():
             for target in ("own", "other"):
                 path, body = asked(operation, stage, target)
+                # A version that nothing has: who may is told so, and changes nothing.
+                headers = {"Authorization": f"Bearer {token}", "If-Match": '"v999999"'}
                 async with session.request(
-                    operation.method, stage.url + path, json=body, headers={"Authorization": f"Bearer {token}"}
+                    operation.method, stage.url + path, json=body, headers=headers
                 ) as answer:
                     may = allowed(operation, role, place, target)
                     endless = answer.content_type == "text/event-stream"
                     said = "" if endless else await answer.text(errors="replace")
                     case = f"{role} of {place} at {target}: {answer.status} {said}"
-                    hidden = operation.path == "/api/v1/endpoints/{id}" and answer.status == 404
+                    hidden = operation.path.startswith(HIDING) and answer.status == 404
                     assert (answer.status != 403 and not hidden) == may, case
                     assert answer.status not in (401, 500), case
                     if answer.status == 403:
@@ -214,7 +230,7 @@ async def test_a_token_for_no_area_or_no_role_is_not_made(api: ApiClient) -> Non
 
 async def test_what_is_open_to_all_is_named_here_and_nothing_is_declared_twice() -> None:
     assert len({(o.method, o.path) for o in OPERATIONS}) == len(OPERATIONS)
-    assert {o.path for o in OPERATIONS if o.right is None} == {
+    assert {o.path for o in OPERATIONS if o.open} == {
         "/healthz",
         "/readyz",
         "/link",
@@ -223,4 +239,7 @@ async def test_what_is_open_to_all_is_named_here_and_nothing_is_declared_twice()
         "/api/v1/openapi.json",
         "/api/v1/docs",
         "/api/v1/docs/{file}",
+        "/api/v1/sessions",
     }
+    assert {o.path.removeprefix("/api/v1/").split("/")[0] for o in OPERATIONS if o.own} == {"me", "sessions"}
+    assert [o.route for o in OPERATIONS if o.own and o.right is not None] == []

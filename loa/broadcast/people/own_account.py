@@ -54,10 +54,10 @@ class OwnAccount:
         self._proofs = proofs
         self._sessions = sessions
 
-    async def recovery_codes(self, by: Principal) -> int:
-        """How many recovery codes are left."""
+    async def recovery_codes(self, user_id: bytes) -> int:
+        """How many recovery codes the user has left."""
         async with self._db.read() as connection:
-            return await stored.recovery_codes(connection, _user_id(by))
+            return await stored.recovery_codes(connection, user_id)
 
     async def change_language(self, by: Principal, act: Act, language: Language) -> User:
         """The pages speak another language from now on."""

@@ -49,8 +49,8 @@ class Sessions:
         self._db = db
         self._lifetime = lifetime
 
-    async def check(self, text: str, now_ms: int) -> Principal | None:
-        """Whom the secret of a session stands for, while it lasts; StoreError."""
+    async def check(self, text: str, now_ms: int, *, used: bool = True) -> Principal | None:
+        """Whom the secret of a session stands for, while it lasts; StoreError. `used`: it goes on by this."""
         async with self._db.read() as connection:
             session = await stored.by_sha256(connection, secret_hash(text))
             if session is None or not self.lasts(session, now_ms):
@@ -61,7 +61,7 @@ class Sessions:
                 return None
         if not user.active:
             return None
-        if now_ms - session.seen_ms >= TOUCH_MS:
+        if used and now_ms - session.seen_ms >= TOUCH_MS:
             await self._touch(session, now_ms)
         return principal(user, session)
 
@@ -96,7 +96,7 @@ class Sessions:
             await journal.record(connection, act, "session.end", f"session:{id_text(session.id)}")
 
     async def end_all(self, user_id: bytes, act: Act) -> int:
-        """End all the user's sessions; how many there were. NotFound."""
+        """End all of one's own sessions; how many there were. NotFound."""
         async with self._db.write() as connection:
             await stored_users.get(connection, user_id)
             count = await stored.remove_of_user(connection, user_id)

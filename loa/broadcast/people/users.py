@@ -240,6 +240,15 @@ class Users:
             await _revoke_tokens(connection, gone, act.now_ms)
             await _record(connection, act, "user.delete", user, before=described(user))
 
+    async def end_sessions(self, by: Principal, act: Act, user_id: bytes) -> int:
+        """End all the user's browser sessions; how many there were. NotFound."""
+        async with self._db.write() as connection:
+            user = await _managed(connection, by, user_id, None)
+            count = await stored_sessions.remove_of_user(connection, user_id)
+            if count:
+                await _record(connection, act, "user.end-sessions", user, after={"sessions": count})
+        return count
+
     async def any_at_all(self) -> bool:
         """Whether there is a user, or ever was one."""
         async with self._db.read() as connection:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal import journal
@@ -17,8 +17,13 @@ from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST, Page, paged
 from loa.broadcast.store.remembered import Remembered
 from loa.broadcast.store.tables import token
-from loa.errors import NotFound
+from loa.errors import Conflict, NotFound
 from loa.model import id_text
+
+MAX_LIVE = 50
+"""Tokens that one user may have at once."""
+
+Check = Callable[[AsyncConnection], Awaitable[None]]
 
 
 def _token(row: Row[Any]) -> Token:
@@ -33,9 +38,16 @@ class Tokens:
         self._db = db
         self._known = Remembered(db, self._by_sha256)
 
-    async def create(self, new: Token, act: Act) -> None:
-        """Write a new token down; Conflict when its text is not new."""
+    async def create(self, new: Token, act: Act, allowed: Check | None = None) -> None:
+        """Write a new token down, if `allowed` raises nothing in the same transaction.
+
+        Conflict when its text is not new, and for a user's MAX_LIVE-and-first.
+        """
         async with self._db.write() as connection:
+            if allowed is not None:
+                await allowed(connection)
+            if new.user_id is not None and await _live(connection, new.user_id, act.now_ms) >= MAX_LIVE:
+                raise Conflict(f"one user may have {MAX_LIVE} tokens at once: revoke some")
             await connection.execute(
                 token.insert().values(
                     id=new.id,
@@ -67,10 +79,11 @@ class Tokens:
             row = (await connection.execute(select(token).where(token.c.sha256 == sha256))).one_or_none()
         return None if row is None else _token(row)
 
-    async def list(self, page: Page = FIRST) -> list[Token]:
-        """A page of the tokens, those that no longer hold too; BadCursor."""
+    async def list(self, page: Page = FIRST, user_id: bytes | None = None) -> list[Token]:
+        """A page of the tokens, those that no longer hold too; BadCursor. With `user_id`, that user's."""
+        query = select(token) if user_id is None else select(token).where(token.c.user_id == user_id)
         async with self._db.read() as connection:
-            return [_token(row) for row in await connection.execute(paged(select(token), token, page))]
+            return [_token(row) for row in await connection.execute(paged(query, token, page))]
 
     async def get(self, token_id: bytes) -> Token:
         """The token, expired and revoked ones too; NotFound."""
@@ -101,6 +114,12 @@ async def _revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
     await connection.execute(token.update().where(token.c.id == found.id).values(revoked_ms=act.now_ms))
     areas = [] if found.area_id is None else [found.area_id]
     await journal.record(connection, act, "token.revoke", f"token:{id_text(found.id)}", areas=areas)
+
+
+async def _live(connection: AsyncConnection, user_id: bytes, now_ms: int) -> int:
+    not_over = or_(token.c.expires_ms.is_(None), token.c.expires_ms >= now_ms)
+    mine = select(func.count()).select_from(token).where(token.c.user_id == user_id, token.c.revoked_ms.is_(None))
+    return (await connection.execute(mine.where(not_over))).scalar_one()
 
 
 async def live_of_user(connection: AsyncConnection, user_id: bytes) -> list[Token]:

@@ -33,6 +33,8 @@ SEEN_WITH: Mapping[str, Right] = {
     "programme": Right.PROGRAMMES_READ,
     "broadcast": Right.BROADCASTS_READ,
     "token": Right.TOKENS_WRITE,
+    "user": Right.USERS_READ,
+    "session": Right.USERS_READ,
 }
 """The right with which events about a thing are seen. What is not here is seen by nobody."""
 
@@ -94,7 +96,7 @@ async def _stream(request: web.Request, answer: web.StreamResponse, seq: int) ->
         events = await feed.after(seq, HEARTBEAT_S)
         if not events:
             await _write(answer, f": heartbeat\nid: {seq}\n\n")
-            fresh = await authenticate(request)
+            fresh = await authenticate(request, used=False)
             if fresh is None:
                 return
             principal = fresh
