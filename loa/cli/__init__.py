@@ -14,6 +14,7 @@ from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
 from loa.cli.speaker import speaker
 from loa.cli.tokens import tokens
+from loa.cli.users import users
 from loa.errors import LoaError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 for command in (serve, speaker, enrol, revoke_device, demo, impair):
     app.command()(command)
-for group in (keys, tokens):
+for group in (keys, tokens, users):
     app.add_typer(group)
 
 
