@@ -519,7 +519,7 @@ def _shut_out(town: Town, ring: KeyRing, token: str, codes: list[EnrolmentCode])
         town.in_store(claimed)
     assert caught.value.slug == "expired"
     actions = [entry["action"] for entry in town.audit()]
-    assert {"keys.core_compromised", "token.revoke", "enrolment.end_open"} <= set(actions)
+    assert {"keys.core_compromised", "token.revoke", "enrolment.end_open", "user.shut_out_all"} <= set(actions)
 
 
 def test_a_compromised_core_with_its_root_on_a_visit(town: Town) -> None:
@@ -535,6 +535,7 @@ def test_a_compromised_core_with_its_root_on_a_visit(town: Town) -> None:
     said = town.core("keys", "core-compromised", "--root", town.stick, typed="y\n")
     assert "1 tokens revoked" in said
     assert "1 enrolment codes ended" in said
+    assert "0 users need a new password" in said
     assert "the audit log holds" in said
     _shut_out(town, ring, token, codes)
     assert not town.shown()["root_is_here"]

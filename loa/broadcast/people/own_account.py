@@ -20,7 +20,6 @@ from loa.broadcast.people.person import Language, Session, User
 from loa.broadcast.people.proof import Claim, Proofs, as_proved
 from loa.broadcast.people.rights import Principal
 from loa.broadcast.people.sessions import Sessions
-from loa.broadcast.people.users import NO_SECOND_FACTOR
 from loa.broadcast.store import sessions as stored_sessions
 from loa.broadcast.store import users as stored
 from loa.broadcast.store.database import Database
@@ -136,7 +135,7 @@ class OwnAccount:
             session = replace(await stored_sessions.get(connection, _session_id(by)), second_factor=False)
             await stored.set_recovery_codes(connection, proved.user.id, ())
             return await self._renew(
-                connection, act, proved.user, session, NO_SECOND_FACTOR, "user.no-second-factor"
+                connection, act, proved.user, session, stored.NO_SECOND_FACTOR, "user.no-second-factor"
             )
 
     async def prove_again(self, by: Principal, act: Act, password: str, code: str | None) -> None:

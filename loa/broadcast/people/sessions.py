@@ -23,6 +23,7 @@ from loa.broadcast.people.rights import Principal, held
 from loa.broadcast.store import sessions as stored
 from loa.broadcast.store import users as stored_users
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.remembered import Remembered
 from loa.errors import NotFound, StoreError
 from loa.model import id_text, new_id
 
@@ -48,22 +49,29 @@ class Sessions:
     def __init__(self, db: Database, lifetime: Lifetime) -> None:
         self._db = db
         self._lifetime = lifetime
+        self._known = Remembered(db, self._by_sha256)
 
     async def check(self, text: str, now_ms: int, *, used: bool = True) -> Principal | None:
         """Whom the secret of a session stands for, while it lasts; StoreError. `used`: it goes on by this."""
-        async with self._db.read() as connection:
-            session = await stored.by_sha256(connection, secret_hash(text))
-            if session is None or not self.lasts(session, now_ms):
-                return None
-            try:
-                user = await stored_users.get(connection, session.user_id)
-            except NotFound:
-                return None
-        if not user.active:
+        known = await self._known.get(secret_hash(text))
+        if known is None:
+            return None
+        user, session = known
+        if not user.active or not self.lasts(session, now_ms):
             return None
         if used and now_ms - session.seen_ms >= TOUCH_MS:
             await self._touch(session, now_ms)
         return principal(user, session)
+
+    async def _by_sha256(self, sha256: bytes) -> tuple[User, Session] | None:
+        async with self._db.read() as connection:
+            session = await stored.by_sha256(connection, sha256)
+            if session is None:
+                return None
+            try:
+                return await stored_users.get(connection, session.user_id), session
+            except NotFound:
+                return None
 
     async def _touch(self, session: Session, now_ms: int) -> None:
         try:

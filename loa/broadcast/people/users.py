@@ -153,7 +153,7 @@ class Users:
                 await stored.set_grants(connection, user_id, wanted.grants)
             if not wanted.active:
                 await _shut_out(connection, user_id)
-            await _revoke_tokens(connection, wanted, act.now_ms)
+            await _revoke_tokens(connection, wanted, act)
             more = {"renamed": True} if wanted.name != user.name else {}
             await _record(
                 connection, act, "user.change", user, wanted, before=described(user), after=described(wanted) | more
@@ -196,7 +196,7 @@ class Users:
             user = await _managed(connection, by, user_id, expected)
             _not_oneself(by, user, "your own second factor you change where your account is kept")
             wanted = replace(user, second_factor=False, version=user.version + 1)
-            values = {**NO_SECOND_FACTOR, "pardoned_ms": act.now_ms, "version": wanted.version}
+            values = {**stored.NO_SECOND_FACTOR, "pardoned_ms": act.now_ms, "version": wanted.version}
             await stored.update(connection, user_id, values)
             await stored.set_recovery_codes(connection, user_id, ())
             await _shut_out(connection, user_id)
@@ -224,7 +224,7 @@ class Users:
             gone = replace(user, disabled_ms=act.now_ms, grants=())
             await _somebody_administers(connection, user, gone)
             values = {
-                **NO_SECOND_FACTOR,
+                **stored.NO_SECOND_FACTOR,
                 "login": None,
                 "name": "",
                 "password": None,
@@ -237,7 +237,7 @@ class Users:
             await stored.set_grants(connection, user_id, ())
             await stored.set_recovery_codes(connection, user_id, ())
             await _shut_out(connection, user_id)
-            await _revoke_tokens(connection, gone, act.now_ms)
+            await _revoke_tokens(connection, gone, act)
             await _record(connection, act, "user.delete", user, before=described(user))
 
     async def end_sessions(self, by: Principal, act: Act, user_id: bytes) -> int:
@@ -253,10 +253,6 @@ class Users:
         """Whether there is a user, or ever was one."""
         async with self._db.read() as connection:
             return await stored.any_at_all(connection)
-
-
-NO_SECOND_FACTOR: Mapping[str, Any] = {"totp_secret": None, "totp_pending": None, "totp_counter": None}
-"""The columns of somebody without an authenticator app."""
 
 
 async def _managed(connection: AsyncConnection, by: Principal, user_id: bytes, expected: int | None) -> User:
@@ -298,18 +294,16 @@ async def _shut_out(connection: AsyncConnection, user_id: bytes) -> None:
     await stored_sessions.remove_devices_of_user(connection, user_id)
 
 
-async def _revoke_tokens(connection: AsyncConnection, user: User, now_ms: int) -> None:
+async def _revoke_tokens(connection: AsyncConnection, user: User, act: Act) -> None:
     """Revoke the user's tokens that give more than the user has; all of them when the user is disabled."""
     owner = Principal("", "", user.grants if user.active else ())
     tokens = await stored_tokens.live_of_user(connection, user.id)
     grants = [Grant(token.role, token.area_id) for token in tokens]
     paths = await paths_of(connection, grants)
-    over = [
-        token.id
-        for token, grant, path in zip(tokens, grants, paths, strict=True)
-        if not user.active or not owner.covers(grant, path)
-    ]
-    await stored_tokens.revoke_all(connection, over, now_ms)
+    for token, grant, path in zip(tokens, grants, paths, strict=True):
+        if not owner.covers(grant, path):
+            # An act that must happen once is the change of the user.
+            await stored_tokens.revoke(connection, token, replace(act, key=""))
 
 
 async def _record(

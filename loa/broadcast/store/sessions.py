@@ -70,6 +70,12 @@ async def remove_of_user(connection: AsyncConnection, user_id: bytes) -> int:
     return (await connection.execute(delete(session).where(session.c.user_id == user_id))).rowcount
 
 
+async def remove_all(connection: AsyncConnection) -> None:
+    """No session is any more, and every browser is a stranger's again."""
+    await connection.execute(delete(session))
+    await connection.execute(delete(known_device))
+
+
 async def remove_old(connection: AsyncConnection, now_ms: int, idle_since_ms: int) -> int:
     """Sessions that have ended by time are no more; how many there were."""
     ended = or_(session.c.expires_ms <= now_ms, session.c.seen_ms < idle_since_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ class Tokens:
     async def create(self, new: Token, act: Act, allowed: Check | None = None) -> None:
         """Write a new token down, if `allowed` raises nothing in the same transaction.
 
-        Conflict when its text is not new, and for a user's MAX_LIVE-and-first.
+        Conflict when its text is not new, or its user has MAX_LIVE already.
         """
         async with self._db.write() as connection:
             if allowed is not None:
@@ -96,7 +96,7 @@ class Tokens:
             found = await _get(connection, token_id)
             if found.revoked_ms is not None:
                 return found
-            await _revoke(connection, found, act)
+            await revoke(connection, found, act)
         return replace(found, revoked_ms=act.now_ms)
 
     async def revoke_all(self, act: Act) -> int:
@@ -106,11 +106,12 @@ class Tokens:
             good = good.where(token.c.expires_ms.is_(None) | (token.c.expires_ms >= act.now_ms))
             found = [_token(row) for row in await connection.execute(good.order_by(token.c.id))]
             for each in found:
-                await _revoke(connection, each, act)
+                await revoke(connection, each, act)
         return len(found)
 
 
-async def _revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
+async def revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
+    """From now on the token is good for nothing; in the caller's transaction."""
     await connection.execute(token.update().where(token.c.id == found.id).values(revoked_ms=act.now_ms))
     areas = [] if found.area_id is None else [found.area_id]
     await journal.record(connection, act, "token.revoke", f"token:{id_text(found.id)}", areas=areas)
@@ -126,11 +127,6 @@ async def live_of_user(connection: AsyncConnection, user_id: bytes) -> list[Toke
     """The user's tokens that are not revoked, in the caller's transaction; expired ones too."""
     query = select(token).where(token.c.user_id == user_id, token.c.revoked_ms.is_(None)).order_by(token.c.id)
     return [_token(row) for row in await connection.execute(query)]
-
-
-async def revoke_all(connection: AsyncConnection, token_ids: Collection[bytes], now_ms: int) -> None:
-    """From now on these tokens are good for nothing; in the caller's transaction."""
-    await connection.execute(token.update().where(token.c.id.in_(token_ids)).values(revoked_ms=now_ms))
 
 
 async def _get(connection: AsyncConnection, token_id: bytes) -> Token:

@@ -32,6 +32,8 @@ _SHOWN: tuple[ColumnElement[Any], ...] = (
     user_.c.must_change_password,
     user_.c.totp_secret.is_not(None).label("second_factor"),
 )
+NO_SECOND_FACTOR: Mapping[str, Any] = {"totp_secret": None, "totp_pending": None, "totp_counter": None}
+"""The columns of somebody without an authenticator app."""
 _CREDENTIALS: tuple[ColumnElement[Any], ...] = (
     user_.c.password,
     user_.c.password_expires_ms,
@@ -153,6 +155,14 @@ async def administrators(connection: AsyncConnection, but: bytes) -> int:
     )
     query = select(func.count()).select_from(user_).where(user_.c.disabled_ms.is_(None), user_.c.id != but)
     return (await connection.execute(query.where(everything))).scalar_one()
+
+
+async def take_credentials(connection: AsyncConnection) -> int:
+    """Nothing opens any account any more; how many something opened."""
+    values: dict[str, Any] = {**NO_SECOND_FACTOR, "password": None, "version": user_.c.version + 1}
+    opened = user_.update().where(user_.c.password.is_not(None)).values(values)
+    await connection.execute(delete(recovery_code))
+    return (await connection.execute(opened)).rowcount
 
 
 async def use_counter(connection: AsyncConnection, user_id: bytes, counter: int) -> bool:

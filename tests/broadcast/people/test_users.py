@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from loa.broadcast.people.person import Language, User
 from loa.broadcast.people.rights import EVERYWHERE, Grant, Principal, Role
+from loa.broadcast.people.shut_out import shut_everybody_out
 from loa.broadcast.people.users import UserChange
 from loa.broadcast.records import Token
 from loa.broadcast.store.paging import Page
@@ -359,3 +360,20 @@ async def test_a_failed_change_leaves_nothing(house: House, monkeypatch: pytest.
             await house.people.users.change(ROOT, SHELL, user.id, None, UserChange(disabled=True))
     assert replace(await house.people.users.get(user.id), signed_in_ms=None) == replace(user, signed_in_ms=None)
     assert await house.people.sessions.check(signed.secret, NOW_MS) is not None
+
+
+async def test_when_all_may_have_been_read_nothing_of_it_opens_anything(house: House, admin: Principal) -> None:
+    await house.user("lan", Grant(Role.OFFICER))
+    signed = await house.sign_in("lan")
+    assert admin.user_id is not None
+    code = house.apps[admin.user_id].at(NOW_MS // 1000 + 60)
+    assert await shut_everybody_out(house.db, SHELL) == 2
+    assert await house.people.sessions.check(signed.secret, NOW_MS) is None
+    for login in ("lan", "admin"):
+        with pytest.raises(SignInRefused) as refused:
+            await house.sign_in(login, code=code, now_ms=NOW_MS + 60_000, device=signed.device)
+        assert refused.value.slug == "wrong"
+    assert await house.people.own.recovery_codes(admin.user_id) == 0
+    assert house.apps[admin.user_id].secret not in await everything(house)
+    _, one_time = await house.people.users.reset_password(ROOT, SHELL, admin.user_id)
+    assert (await house.sign_in("admin", one_time, now_ms=NOW_MS + 60_001)).user.must_change_password
