@@ -193,7 +193,7 @@ class Core:
             clock=clock,
             areas=self._areas,
             endpoints=self._endpoints,
-            enrolments=Enrolments(db, self._areas, keyring),
+            enrolments=Enrolments(db, keyring),
             programmes=Programmes(db),
             library=library,
             broadcasts=broadcasts,
