@@ -8,6 +8,7 @@ from loa.errors import PlaceError
 
 MAX_NAME = 200
 MAX_CODE = 40
+MAX_LEVEL = 40
 MAX_NOTE = 1000
 # What word processors and web pages leave in copied text: nobody means it.
 _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
@@ -35,6 +36,16 @@ def tidy(text: str, what: str, most: int) -> str:
         if unicodedata.category(character) in _REFUSED:
             raise PlaceError(f"{what} has the character U+{ord(character):04X}, which cannot be seen")
     return cleaned
+
+
+def clean_level(text: str) -> str:
+    """A level of areas, as `clean`."""
+    return clean(text, "the level", MAX_LEVEL)
+
+
+def clean_code(text: str | None) -> str | None:
+    """An area's code, as `clean`; None for none."""
+    return None if text is None else tidy(text, "the code", MAX_CODE) or None
 
 
 def fold(text: str) -> str:

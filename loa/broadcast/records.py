@@ -256,6 +256,17 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaRight:
+    """Somebody's right in one area: a token, or a role that a user was given there. `kind` is token or grant."""
+
+    kind: str
+    id: bytes
+    name: str
+    role: Role
+    area_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that has happened, for those who watch. `reach` holds the areas it touches and all above them.
 

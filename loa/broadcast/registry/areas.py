@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loa.broadcast.geometry import Outline, Position
 from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act
-from loa.broadcast.names import MAX_CODE, clean, tidy
+from loa.broadcast.names import clean, clean_code, clean_level
 from loa.broadcast.records import Area, AreaVersion, Lineage
 from loa.broadcast.registry.edits import KEEP, AreaEdit
 from loa.broadcast.registry.effect import takes_effect
@@ -31,7 +31,6 @@ from loa.broadcast.store.paging import FIRST, Page
 from loa.errors import Changed, Conflict
 from loa.model import id_text, new_id
 
-MAX_LEVEL = 40
 EVERY_AREA = AreaFilter()
 
 
@@ -47,11 +46,6 @@ def described(area: Area) -> dict[str, object]:
         "valid_from_ms": area.valid_from_ms,
         "valid_until_ms": area.valid_until_ms,
     }
-
-
-def cleaned_code(code: str | None) -> str | None:
-    """A code as it is kept; None for an empty one. PlaceError."""
-    return None if code is None else tidy(code, "the code", MAX_CODE) or None
 
 
 def require_open(area: Area) -> None:
@@ -103,8 +97,8 @@ class Areas:
             id=new_id(act.now_ms),
             parent_id=parent_id,
             name=clean(name, "the name"),
-            level=clean(level, "the level", MAX_LEVEL),
-            code=cleaned_code(code),
+            level=clean_level(level),
+            code=clean_code(code),
             created_ms=act.now_ms,
             valid_from_ms=act.now_ms,
             position=position,
@@ -299,9 +293,9 @@ def _edited(before: Area, edit: AreaEdit) -> Area:
     if edit.name is not KEEP:
         after = replace(after, name=clean(edit.name, "the name"))
     if edit.level is not KEEP:
-        after = replace(after, level=clean(edit.level, "the level", MAX_LEVEL))
+        after = replace(after, level=clean_level(edit.level))
     if edit.code is not KEEP:
-        after = replace(after, code=cleaned_code(edit.code))
+        after = replace(after, code=clean_code(edit.code))
     if edit.parent_id is not KEEP:
         after = replace(after, parent_id=edit.parent_id)
     if edit.position is not KEEP:

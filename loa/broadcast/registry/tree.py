@@ -26,11 +26,16 @@ class Tree(Generic[Node]):
 
     def above(self, node: Node) -> list[Node]:
         """The node, its parent, and so on to the top. In a loop each comes once."""
+        return self.chain(node, self._parents)
+
+    @staticmethod
+    def chain(node: Node, parents: Mapping[Node, Node | None]) -> list[Node]:
+        """The node, its parent, and so on, as far as `parents` tells."""
         found: dict[Node, None] = {}
         at: Node | None = node
         while at is not None and at not in found:
             found[at] = None
-            at = self._parents.get(at)
+            at = parents.get(at)
         return list(found)
 
     def below(self, *roots: Node) -> set[Node]:

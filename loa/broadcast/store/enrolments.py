@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.geometry import Position
@@ -87,6 +87,14 @@ async def page(connection: AsyncConnection, page: Page, within: Collection[bytes
     if within is not None:
         query = query.where(enrolment.c.area_id.in_(select(below(within).c.id)))
     return [_enrolment(row) for row in await connection.execute(paged(query, enrolment, page))]
+
+
+async def move(connection: AsyncConnection, moves: Mapping[bytes, bytes]) -> None:
+    """The devices of these enrolments will stand in the areas they are mapped to."""
+    if moves:
+        rows = [{"of": enrolment_id, "to": area_id} for enrolment_id, area_id in moves.items()]
+        update = enrolment.update().where(enrolment.c.id == bindparam("of"))
+        await connection.execute(update.values(area_id=bindparam("to")), rows)
 
 
 async def count_wrong(connection: AsyncConnection, enrolment_id: bytes) -> None:
