@@ -234,20 +234,21 @@ class Areas:
         async with self._db.read() as connection:
             return await stored.page(connection, page, only)
 
-    async def list_at(
-        self,
-        at_ms: int,
-        after_id: bytes | None = None,
-        limit: int = 100,
-        *,
-        parent_id: bytes | None = None,
-        level: str | None = None,
-    ) -> Sequence[Area]:
-        """Up to `limit` areas as they were at `at_ms`, with the names, codes and parents of then."""
+    async def list_at(self, at_ms: int, page: Page = FIRST, only: AreaFilter = EVERY_AREA) -> Sequence[Area]:
+        """A page, by id, of the areas as they were at `at_ms`, with the names, codes and parents of then;
+        BadCursor.
+
+        Of the filter, `parent_id`, `level` and `code` are asked, of then too.
+        """
         async with self._db.read() as connection:
             return await stored_history.tree_at(
-                connection, at_ms, after_id, limit, parent_id=parent_id, level=level
+                connection, at_ms, page, parent_id=only.parent_id, level=only.level, code=only.code
             )
+
+    async def tree_at(self, at_ms: int) -> Sequence[Area]:
+        """All areas as they were at `at_ms`."""
+        async with self._db.read() as connection:
+            return await stored_history.tree_at(connection, at_ms)
 
     async def history(self, area_id: bytes) -> AreaHistory:
         """All that the area has been; NotFound."""

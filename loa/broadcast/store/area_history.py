@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loa.broadcast.geometry import Position
 from loa.broadcast.records import Area, AreaChange, AreaVersion, ChangeKind, Lineage
 from loa.broadcast.store.bulk import chunks
+from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import area, area_change, area_lineage, area_version
 from loa.errors import NotFound
 from loa.model import id_text
@@ -117,23 +118,23 @@ async def versions(connection: AsyncConnection, area_id: bytes) -> list[AreaVers
 async def tree_at(
     connection: AsyncConnection,
     at_ms: int,
-    after_id: bytes | None = None,
-    limit: int | None = None,
+    page: Page | None = None,
     *,
     parent_id: bytes | None = None,
     level: str | None = None,
+    code: str | None = None,
 ) -> list[Area]:
-    """The areas as they were at `at_ms`, in the order of their ids: names, levels, codes and parents of then."""
-    query = select(area_version, *(c.label(f"now_{c.name}") for c in area.c)).join(area).where(at_instant(at_ms))
-    if after_id is not None:
-        query = query.where(area_version.c.area_id > after_id)
-    if parent_id is not None:
-        query = query.where(area_version.c.parent_id == parent_id)
-    if level is not None:
-        query = query.where(area_version.c.level == level)
-    query = query.order_by(area_version.c.area_id)
-    if limit is not None:
-        query = query.limit(limit)
+    """The areas as they were at `at_ms`, all or a page by id, with names, levels, codes and parents of then.
+
+    BadCursor.
+    """
+    now = [column.label(f"now_{column.name}") for column in area.c]
+    query = select(area_version, *now).join(area, area.c.id == area_version.c.area_id).where(at_instant(at_ms))
+    asked = {area_version.c.parent_id: parent_id, area_version.c.level: level, area_version.c.code: code}
+    for column, value in asked.items():
+        if value is not None:
+            query = query.where(column == value)
+    query = query.order_by(area.c.id) if page is None else paged(query, area, page)
     return [_then(row) for row in await connection.execute(query)]
 
 
@@ -245,7 +246,8 @@ async def _follow(
             break
         query = select(to).where(by.in_(sorted(asking)))
         if recorded_since_ms is not None:
-            query = query.join(area_change).where(area_change.c.recorded_ms >= recorded_since_ms)
+            query = query.join(area_change, area_change.c.id == area_lineage.c.change_id)
+            query = query.where(area_change.c.recorded_ms >= recorded_since_ms)
         asking = set((await connection.execute(query)).scalars()) - found
         found |= asking
     return found
