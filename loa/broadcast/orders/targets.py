@@ -71,14 +71,16 @@ async def places_since(
 ) -> dict[bytes, frozenset[bytes]]:
     """For each of these endpoints: the areas it has stood in, or under, at any time from `since_ms` on.
 
-    With them all that have become one of these areas by what was written down since: an order still names them.
+    With them all that became one of these areas by what was written down since, and dated back to before.
     """
     stayed = await stored_places.stayed_since(connection, endpoint_ids, since_ms)
     parents = await stored_history.parents_since(connection, set().union(*stayed.values()), since_ms)
     found: dict[bytes, frozenset[bytes]] = {}
     for endpoint_id, areas in stayed.items():
         above = _closure(areas, parents)
-        found[endpoint_id] = frozenset(above | await stored_history.forebears(connection, above, since_ms))
+        found[endpoint_id] = frozenset(
+            above | await stored_history.forebears_dated_back(connection, above, since_ms)
+        )
     return found
 
 

@@ -227,9 +227,10 @@ async def heirs(connection: AsyncConnection, area_ids: Iterable[bytes]) -> set[b
     return await _follow(connection, area_ids, area_lineage.c.from_id, area_lineage.c.to_id, None)
 
 
-async def forebears(connection: AsyncConnection, area_ids: Iterable[bytes], recorded_since_ms: int) -> set[bytes]:
-    """All that became these areas by changes written down since then."""
-    return await _follow(connection, area_ids, area_lineage.c.to_id, area_lineage.c.from_id, recorded_since_ms)
+async def forebears_dated_back(connection: AsyncConnection, area_ids: Iterable[bytes], at_ms: int) -> set[bytes]:
+    """All that became these areas by changes which were in force at `at_ms`, but were written down only after
+    it."""
+    return await _follow(connection, area_ids, area_lineage.c.to_id, area_lineage.c.from_id, at_ms)
 
 
 async def _follow(
@@ -237,7 +238,7 @@ async def _follow(
     area_ids: Iterable[bytes],
     by: ColumnElement[bytes],
     to: ColumnElement[bytes],
-    recorded_since_ms: int | None,
+    dated_back_before_ms: int | None,
 ) -> set[bytes]:
     found: set[bytes] = set()
     asking = set(area_ids)
@@ -245,9 +246,10 @@ async def _follow(
         if not asking:
             break
         query = select(to).where(by.in_(sorted(asking)))
-        if recorded_since_ms is not None:
-            query = query.join(area_change, area_change.c.id == area_lineage.c.change_id)
-            query = query.where(area_change.c.recorded_ms >= recorded_since_ms)
+        if dated_back_before_ms is not None:
+            query = query.join(area_change, area_change.c.id == area_lineage.c.change_id).where(
+                area_change.c.at_ms <= dated_back_before_ms, area_change.c.recorded_ms >= dated_back_before_ms
+            )
         asking = set((await connection.execute(query)).scalars()) - found
         found |= asking
     return found
