@@ -6,9 +6,11 @@ rings.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +42,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A Polygon or MultiPolygon: for each polygon its outer ring, then its holes."""
+    """A Polygon or MultiPolygon, as GeoJSON in the one form that `of` gives it: the same outline has the same
+    text."""
 
-    polygons: tuple[tuple[Ring, ...], ...]
+    text: str
 
     @classmethod
     def of(cls, geometry: object) -> Outline:
@@ -56,40 +59,44 @@ class Outline:
         if not given:
             raise PlaceError("an outline has at least one polygon")
         room = _Room(MAX_OUTLINE_POINTS)
-        outline = cls(tuple(_polygon(polygon, room) for polygon in given))
-        if len(outline.text) > MAX_OUTLINE_BYTES:
+        polygons = [_polygon(polygon, room) for polygon in given]
+        single = len(polygons) == 1
+        one_form = {
+            "type": "Polygon" if single else "MultiPolygon",
+            "coordinates": polygons[0] if single else polygons,
+        }
+        text = json.dumps(one_form, separators=(",", ":"))
+        if len(text) > MAX_OUTLINE_BYTES:
             raise PlaceError(f"an outline has at most {MAX_OUTLINE_BYTES} bytes")
-        return outline
-
-    @classmethod
-    def parse(cls, text: str) -> Outline:
-        """The outline in the text that `text` gave."""
-        return cls.of(json.loads(text))
+        return cls(text)
 
     @property
-    def text(self) -> str:
-        """The geometry as GeoJSON, always the same for the same outline."""
-        return json.dumps(self.geometry, separators=(",", ":"))
+    def digest(self) -> bytes:
+        """The SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).digest()
 
     @property
     def geometry(self) -> dict[str, Any]:
         """The geometry as GeoJSON."""
-        if len(self.polygons) == 1:
-            return {"type": "Polygon", "coordinates": self.polygons[0]}
-        return {"type": "MultiPolygon", "coordinates": self.polygons}
+        parsed: dict[str, Any] = json.loads(self.text)
+        return parsed
 
     def holds(self, position: Position) -> bool:
         """Whether the position is inside, by even-odd. On the border either may be answered, always the same."""
-        return any(_inside(polygon, position) for polygon in self.polygons)
+        return any(_inside(polygon, position) for polygon in _polygons(self.text))
 
     def middle(self) -> Position:
         """The middle of the box around it, for want of a better centre."""
-        lons, lats = zip(*self._outer_points(), strict=True)
+        lons, lats = zip(*(point for polygon in _polygons(self.text) for point in polygon[0]), strict=True)
         return Position.of((min(lats) + max(lats)) / 2, (min(lons) + max(lons)) / 2)
 
-    def _outer_points(self) -> Iterator[Point]:
-        for polygon in self.polygons:
-            yield from polygon[0]
+
+@functools.lru_cache(maxsize=64)
+def _polygons(text: str) -> tuple[tuple[Ring, ...], ...]:
+    """For each polygon of an outline its outer ring, then its holes. Whoever asks asks often."""
+    geometry = json.loads(text)
+    given = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    return tuple(tuple(tuple((lon, lat) for lon, lat in ring) for ring in polygon) for polygon in given)
 
 
 class _Room:

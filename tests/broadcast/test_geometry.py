@@ -45,7 +45,7 @@ def test_an_outline_has_one_form() -> None:
     given_ = polygon([[x + 1e-9, y - 1e-9, 12.5] for x, y in SQUARE])
     outline = Outline.of({**given_, "bbox": [0, 0, 1, 1], "more": "is left out"})
     assert outline == Outline.of(polygon(SQUARE))
-    assert Outline.parse(outline.text) == outline
+    assert Outline.of(outline.geometry) == outline
     assert json.loads(outline.text) == polygon(SQUARE)
 
 
@@ -63,7 +63,7 @@ def test_any_json_is_an_outline_or_told_so(value: object) -> None:
         outline = Outline.of(value)
     except PlaceError:
         return
-    assert Outline.parse(outline.text) == outline
+    assert Outline.of(outline.geometry) == outline
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180))

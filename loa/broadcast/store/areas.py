@@ -214,8 +214,21 @@ async def set_outlines(connection: AsyncConnection, outlines: Mapping[bytes, Out
     gone = [{"of": area_id} for area_id, outline in outlines.items() if outline is None]
     if gone:
         await connection.execute(area_outline.delete().where(area_outline.c.area_id == bindparam("of")), gone)
-    rows = [{"area_id": area_id, "outline": each.text} for area_id, each in outlines.items() if each is not None]
+    rows = [
+        {"area_id": area_id, "outline": each.text, "sha256": each.digest}
+        for area_id, each in outlines.items()
+        if each is not None
+    ]
     await upsert(connection, area_outline, rows, key=["area_id"])
+
+
+async def outline_digests(connection: AsyncConnection, area_ids: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The SHA-256 of the outlines of those of these areas that have one."""
+    found: dict[bytes, bytes] = {}
+    for some in chunks(area_ids):
+        query = select(area_outline.c.area_id, area_outline.c.sha256).where(area_outline.c.area_id.in_(some))
+        found.update((row.area_id, row.sha256) for row in await connection.execute(query))
+    return found
 
 
 async def outlines(connection: AsyncConnection, area_ids: Iterable[bytes]) -> dict[bytes, Outline]:
@@ -223,5 +236,5 @@ async def outlines(connection: AsyncConnection, area_ids: Iterable[bytes]) -> di
     found: dict[bytes, Outline] = {}
     for some in chunks(area_ids):
         rows = await connection.execute(select(area_outline).where(area_outline.c.area_id.in_(some)))
-        found.update((row.area_id, Outline.parse(row.outline)) for row in rows)
+        found.update((row.area_id, Outline(row.outline)) for row in rows)
     return found

@@ -97,6 +97,12 @@ async def move(connection: AsyncConnection, moves: Mapping[bytes, bytes]) -> Non
         await connection.execute(update.values(area_id=bindparam("to")), rows)
 
 
+async def expire(connection: AsyncConnection, enrolment_ids: Iterable[bytes], now_ms: int) -> None:
+    """The codes of these enrolments are good no longer."""
+    for some in chunks(enrolment_ids):
+        await connection.execute(enrolment.update().where(enrolment.c.id.in_(some)).values(expires_ms=now_ms - 1))
+
+
 async def count_wrong(connection: AsyncConnection, enrolment_id: bytes) -> None:
     """Count one more wrong claim."""
     await connection.execute(

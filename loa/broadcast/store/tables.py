@@ -57,6 +57,7 @@ area_outline = Table(
     metadata,
     Column("area_id", ID, ForeignKey("area.id"), primary_key=True),
     Column("outline", Text, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
 )
 
 # What an area was from `from_ms` until before `until_ms`; null: still is. `area` repeats what is open here.

@@ -65,6 +65,7 @@ def _area_history() -> None:
         "area_outline",
         sa.Column("area_id", _ID, nullable=False),
         sa.Column("outline", sa.Text, nullable=False),
+        sa.Column("sha256", sa.LargeBinary(32), nullable=False),
         sa.PrimaryKeyConstraint("area_id", name="pk_area_outline"),
         sa.ForeignKeyConstraint(["area_id"], ["area.id"], name="fk_area_outline_area_id"),
     )
