@@ -37,6 +37,8 @@ from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.registry.importer import Importer
+from loa.broadcast.registry.reorganiser import Reorganiser
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.remembered import Remembered
@@ -192,6 +194,8 @@ class Core:
             config=config,
             clock=clock,
             areas=self._areas,
+            reorganiser=Reorganiser(db),
+            importer=Importer(db),
             endpoints=self._endpoints,
             enrolments=Enrolments(db, keyring),
             programmes=Programmes(db),
@@ -207,7 +211,7 @@ class Core:
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
             endpoint_of=Remembered(db, self._endpoints.get),
-            path_of=Remembered(db, self._areas.path),
+            reach_of=Remembered(db, self._areas.reach),
             metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
             not_ready=lambda: "; ".join(missing(self.condition())),
         )

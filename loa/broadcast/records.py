@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +86,12 @@ class AreaChange:
     recorded_ms: int
     decree: str
     summary: str
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much of each there was."""
+        counts: dict[str, int] = json.loads(self.summary)
+        return counts
 
 
 @dataclass(frozen=True, slots=True)

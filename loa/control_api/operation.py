@@ -18,6 +18,7 @@ class Operation:
     `right`: what the caller must have somewhere; None when the route is open to all. Where it must hold is for the
     handler to ask, who knows which area is meant (control_api/reach.py).
     `body`, `form`: the JSON body, or the fields of a multipart form, which ends with the part `file`.
+    `most_bytes`: how long a JSON body may be.
     `query`: the query; without one the route takes no query.
     `answer`: the model of the answer, or its media type; None when there is no body (204).
     `many`: the answer is a page of `answer`.
@@ -31,6 +32,7 @@ class Operation:
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     right: Right | None
     body: type[BaseModel] | None = None
+    most_bytes: int = 65_536
     form: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | str | None = None

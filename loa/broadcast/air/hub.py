@@ -382,11 +382,16 @@ class Hub:
         What is on air for them stays on air for them; what is on air where they come to stand they hear too.
         """
         here = [endpoint_id for endpoint_id in endpoint_ids if endpoint_id in self._by_endpoint]
-        for at in range(0, len(here), _MOVES_AT_ONCE):
-            for endpoint, placement in await self._endpoints.placed(here[at : at + _MOVES_AT_ONCE]):
-                session = self._by_endpoint.get(endpoint.id)
-                if session is not None and placement.serial > session.endpoint.placement_serial:
-                    await self._move(session, endpoint, placement)
+        try:
+            for at in range(0, len(here), _MOVES_AT_ONCE):
+                for endpoint, placement in await self._endpoints.placed(here[at : at + _MOVES_AT_ONCE]):
+                    session = self._by_endpoint.get(endpoint.id)
+                    if session is not None and placement.serial > session.endpoint.placement_serial:
+                        await self._move(session, endpoint, placement)
+        except StoreError as error:
+            # They have moved all the same, and are told when their links come up again.
+            self.counters["placements_not_sent"] += len(here)
+            log.error("placements not sent", error=str(error))
 
     async def _move(self, session: Session, endpoint: Endpoint, placement: Placement) -> None:
         now_ms = self._clock.utc_ns() // 1_000_000

@@ -229,6 +229,11 @@ class Areas:
         async with self._db.read() as connection:
             return (await stored.outlines(connection, [area_id])).get(area_id)
 
+    async def outlines(self, area_ids: Collection[bytes]) -> dict[bytes, Outline]:
+        """The outlines of those of these areas that have one."""
+        async with self._db.read() as connection:
+            return await stored.outlines(connection, area_ids)
+
     async def list(self, page: Page = FIRST, only: AreaFilter = EVERY_AREA) -> list[Area]:
         """A page of the areas; BadCursor."""
         async with self._db.read() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -113,16 +113,19 @@ class Endpoints:
             return await stored.get(connection, endpoint_id)
 
     async def move(
-        self, endpoint_ids: Collection[bytes], area_id: bytes, act: Act, *, at_ms: int | None = None
+        self, seen: Mapping[bytes, int], area_id: bytes, act: Act, *, at_ms: int | None = None
     ) -> Sequence[bytes]:
         """Move endpoints into an area together, with effect from `at_ms` (None: now); those that stood elsewhere.
 
-        `hub.moved` is to be told of them. NotFound for one that does not exist; Conflict as `edit`: then none
-        moves.
+        `seen`: the version in which each has been seen. `hub.moved` is to be told of the answer. NotFound for one
+        that does not exist; Changed, and Conflict as `edit`: then none moves.
         """
         async with self._db.write() as connection:
-            found = await stored.named(connection, endpoint_ids)
-            _all_known("endpoint", sorted(endpoint_ids), {endpoint.id for endpoint in found})
+            found = await stored.named(connection, seen)
+            _all_known("endpoint", sorted(seen), {endpoint.id for endpoint in found})
+            for endpoint in found:
+                if endpoint.version != seen[endpoint.id]:
+                    raise Changed(f"the endpoint {endpoint.name} has been changed meanwhile")
             moving = [endpoint for endpoint in found if endpoint.area_id != area_id]
             if moving:
                 await self._move(connection, moving, area_id, act, at_ms)
@@ -158,6 +161,15 @@ class Endpoints:
         async with self._db.read() as connection:
             await stored.get(connection, endpoint_id)
             return await stored_places.stays(connection, endpoint_id)
+
+    async def history(self, endpoint_id: bytes, most: int) -> Sequence[StoodAt]:
+        """Where the endpoint has stood, at most the last `most` times, each with the tree of when it began;
+        NotFound."""
+        async with self._db.read() as connection:
+            await stored.get(connection, endpoint_id)
+            stays = (await stored_places.stays(connection, endpoint_id))[-most:]
+            paths = [await stored_history.path_at(connection, stay.area_id, stay.from_ms) for stay in stays]
+            return [StoodAt(stay, tuple(path)) for stay, path in zip(stays, paths, strict=True)]
 
     async def stood_at(self, endpoint_id: bytes, at_ms: int) -> StoodAt:
         """Where the endpoint stood at `at_ms`; NotFound when it did not exist, was not enrolled yet or was

@@ -91,11 +91,6 @@ class Importer:
             change = await _apply_areas(connection, plan, moved, act, source)
         return AreaImport(plan, change, tuple(moved))
 
-    async def change(self, change_id: bytes) -> AreaChange:
-        """An import of areas that was made; NotFound."""
-        async with self._db.read() as connection:
-            return await stored_history.get_change(connection, change_id)
-
     # --- devices ----------------------------------------------------------------------------------------------
 
     async def preview_devices(

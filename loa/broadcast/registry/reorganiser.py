@@ -12,7 +12,7 @@ from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act
 from loa.broadcast.journal.journal import Deed
 from loa.broadcast.names import tidy
-from loa.broadcast.records import Area, AreaChange
+from loa.broadcast.records import Area, AreaChange, Lineage
 from loa.broadcast.registry.areas import described, left_ms
 from loa.broadcast.registry.planner import World, make_plan, named_areas
 from loa.broadcast.registry.reorganisation import Plan, Ref, Step
@@ -24,6 +24,7 @@ from loa.broadcast.store import endpoint_places as stored_places
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store import enrolments as stored_enrolments
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.paging import FIRST, Page
 from loa.errors import Changed
 from loa.model import id_text, new_id
 
@@ -71,10 +72,16 @@ class Reorganiser:
                 raise Changed("what the plan rests on has changed: look at a new one")
             return await _apply(connection, plan, act)
 
-    async def change(self, change_id: bytes) -> AreaChange:
-        """A change that was made; NotFound."""
+    async def change(self, change_id: bytes) -> tuple[AreaChange, list[Lineage]]:
+        """A change that was made, an import too, and which area became which by it; NotFound."""
         async with self._db.read() as connection:
-            return await stored_history.get_change(connection, change_id)
+            change = await stored_history.get_change(connection, change_id)
+            return change, await stored_history.made_by(connection, change_id)
+
+    async def changes(self, page: Page = FIRST) -> list[AreaChange]:
+        """A page of the changes that were made; BadCursor."""
+        async with self._db.read() as connection:
+            return await stored_history.changes(connection, page)
 
 
 async def _world(connection: AsyncConnection, steps: Sequence[Step], now_ms: int) -> World:

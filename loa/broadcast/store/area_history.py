@@ -222,6 +222,23 @@ async def lineage(connection: AsyncConnection, area_id: bytes) -> list[Lineage]:
     return [Lineage(_change(row), row.from_id, row.to_id) for row in await connection.execute(query)]
 
 
+async def made_by(connection: AsyncConnection, change_id: bytes) -> list[Lineage]:
+    """Which area became which by the change."""
+    query = (
+        select(area_change, area_lineage.c.from_id, area_lineage.c.to_id)
+        .join(area_lineage, area_lineage.c.change_id == area_change.c.id)
+        .where(area_change.c.id == change_id)
+        .order_by(area_lineage.c.from_id, area_lineage.c.to_id)
+    )
+    return [Lineage(_change(row), row.from_id, row.to_id) for row in await connection.execute(query)]
+
+
+async def changes(connection: AsyncConnection, page: Page) -> list[AreaChange]:
+    """A page of the changes of many areas at once; BadCursor."""
+    rows = await connection.execute(paged(select(area_change), area_change, page))
+    return [_change(row) for row in rows]
+
+
 async def heirs(connection: AsyncConnection, area_ids: Iterable[bytes]) -> set[bytes]:
     """All that these areas became, and those in their turn, open or not."""
     return await _follow(connection, area_ids, area_lineage.c.from_id, area_lineage.c.to_id, None)

@@ -94,7 +94,7 @@ async def test_what_changes_nothing_is_no_change(db: Database) -> None:
     assert (await areas.edit(old.top.id, AreaEdit(name=" Hải  Phòng "), at(1))).area == old.top
     speaker = old.speakers["hamlet"]
     assert await endpoints.edit(speaker.id, EndpointEdit(area_id=old.hamlet.id), at(1)) == speaker
-    assert await endpoints.move([speaker.id], old.hamlet.id, at(1)) == []
+    assert await endpoints.move({speaker.id: 1}, old.hamlet.id, at(1)) == []
 
 
 async def test_an_area_with_all_below_moves_and_its_devices_are_placed_anew(db: Database) -> None:
@@ -177,12 +177,15 @@ async def test_a_device_is_renamed_placed_annotated_and_moved_at_once(db: Databa
 async def test_devices_move_together_or_not_at_all(db: Database) -> None:
     old, endpoints = await city(db), Endpoints(db)
     ids = [old.speakers[name].id for name in ("van_dau", "phu_lien", "gia_luan")]
+    seen = dict.fromkeys(ids, 1)
     with pytest.raises(NotFound):
-        await endpoints.move([*ids, new_id(1)], old.gia_luan.id, at(1))
-    assert set(await endpoints.move(ids, old.gia_luan.id, at(1))) == set(ids[:2])
+        await endpoints.move(seen | {new_id(1): 1}, old.gia_luan.id, at(1))
+    with pytest.raises(Changed):
+        await endpoints.move(seen | {ids[2]: 2}, old.gia_luan.id, at(1))
+    assert set(await endpoints.move(seen, old.gia_luan.id, at(1))) == set(ids[:2])
     assert {each.area_id for each in await endpoints.targeted([], ids)} == {old.gia_luan.id}
     with pytest.raises(Conflict, match="cannot take effect before"):
-        await endpoints.move(ids, old.van_dau.id, at(2), at_ms=NOW_MS)
+        await endpoints.move({ids[0]: 2}, old.van_dau.id, at(2), at_ms=NOW_MS)
 
 
 async def test_a_clock_that_goes_back_does_not_make_time_go_back(db: Database) -> None:

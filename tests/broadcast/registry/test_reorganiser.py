@@ -303,7 +303,10 @@ async def test_all_that_was_done_is_in_the_journal_under_one_key(db: Database) -
         ("area.move", f"area:{id_text(old.hamlet.id)}"),
         ("token.follow", f"token:{id_text(holder.id)}"),
     ]
-    assert (await Reorganiser(db).change(done.change.id)) == done.change
+    change, became = await Reorganiser(db).change(done.change.id)
+    assert change == done.change
+    assert {link.from_id for link in became} == {old.phu_lien.id, old.van_dau.id}
+    assert await Reorganiser(db).changes() == [change]
 
 
 async def test_what_cannot_be_is_told_and_nothing_is_done(db: Database) -> None:
