@@ -12,6 +12,7 @@
     │   └── Conflict              the thing exists already, or is in a state that forbids the change
     │       └── Changed           somebody else has changed the thing meanwhile
     ├── AuditError                an audit log in which something is missing or was changed
+    ├── PlaceError                a name, position, outline, day or list of places that cannot be one
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
     ├── SignInRefused             a sign-in that opens nothing; carries a slug
     ├── Unsuitable                a login name or a password that nobody may have; carries a slug
@@ -76,6 +77,10 @@ class BadCursor(StoreError):
 
 class AuditError(LoaError):
     """An audit log in which something is missing or was changed."""
+
+
+class PlaceError(LoaError):
+    """A name, position, outline, day or list of places that cannot be one; says what is wrong with it."""
 
 
 class EnrolmentError(LoaError):

@@ -41,6 +41,8 @@ from loa.broadcast.people.sessions import Lifetime
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.registry.importer import Importer
+from loa.broadcast.registry.reorganiser import Reorganiser
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.remembered import Remembered
@@ -201,8 +203,10 @@ class Core:
             config=config,
             clock=clock,
             areas=self._areas,
+            reorganiser=Reorganiser(db),
+            importer=Importer(db),
             endpoints=self._endpoints,
-            enrolments=Enrolments(db, self._areas, keyring),
+            enrolments=Enrolments(db, keyring),
             programmes=Programmes(db),
             library=library,
             broadcasts=broadcasts,
@@ -217,7 +221,7 @@ class Core:
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
             endpoint_of=Remembered(db, self._endpoints.get),
-            path_of=Remembered(db, self._areas.path),
+            reach_of=Remembered(db, self._areas.reach),
             metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
             not_ready=lambda: "; ".join(missing(self.condition())),
         )

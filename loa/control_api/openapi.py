@@ -131,7 +131,7 @@ def _inlined(schema: Json, definitions: Json) -> Json:
 
 def _tag(path: str) -> str:
     parts = path.removeprefix("/api/v1/").strip("/").split("/")
-    return parts[0] if path.startswith("/api/v1/") else "system"
+    return parts[0].partition(".")[0] if path.startswith("/api/v1/") else "system"
 
 
 def _path_parameters(path: str) -> list[Json]:
@@ -182,7 +182,7 @@ def _headers(operation: Operation) -> list[Json]:
                 "in": "header",
                 "required": True,
                 "description": "The ETag of the version that you have seen, or *.",
-                "schema": {"type": "string", "pattern": '^("v[1-9][0-9]{0,17}"|\\*)$'},
+                "schema": {"type": "string", "pattern": '^("v[1-9][0-9]{0,17}(\\.[0-9a-f]{16})?"|\\*)$'},
             }
         )
     if operation.path == "/api/v1/events":

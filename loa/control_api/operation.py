@@ -17,11 +17,15 @@ class Operation:
 
     `right`: what the caller must have somewhere; None when the route is open to all, or, with `own`, to
     everybody who has shown who they are, for what is their own. Where a right must hold is for the handler to
-    ask, who knows which area is meant (control_api/reach.py). `body`, `form`: the JSON body, or the fields of a
-    multipart form, which ends with the part `file`. `query`: the query; without one the route takes no query.
-    `answer`: the model of the answer, or its media type; None when there is no body (204). `many`: the answer
-    is a page of `answer`. `once`: takes an `Idempotency-Key`. `versioned`: the answer has an `ETag`; a change
-    must name it in `If-Match`. `urgent`: is counted apart by the rate limits, so that nothing else holds it up.
+    ask, who knows which area is meant (control_api/reach.py).
+    `body`, `form`: the JSON body, or the fields of a multipart form, which ends with the part `file`.
+    `most_bytes`: how long a JSON body may be.
+    `query`: the query; without one the route takes no query.
+    `answer`: the model of the answer, or its media type; None when there is no body (204).
+    `many`: the answer is a page of `answer`.
+    `once`: takes an `Idempotency-Key`.
+    `versioned`: the answer has an `ETag`; a change must name it in `If-Match`.
+    `urgent`: is counted apart by the rate limits, so that nothing else holds it up.
     `refusals`: statuses of problems beside those that any route of its kind may answer.
     """
 
@@ -31,6 +35,7 @@ class Operation:
     right: Right | None
     own: bool = False
     body: type[BaseModel] | None = None
+    most_bytes: int = 65_536
     form: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | str | None = None

@@ -27,6 +27,7 @@ from loa.errors import (
     MediaError,
     NotAudio,
     NotFound,
+    PlaceError,
     SignInRefused,
     StoreError,
     Unsuitable,
@@ -46,6 +47,7 @@ _STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
     (Conflict, 409, "conflict"),
     (WireError, 400, "malformed"),
     (ConfigError, 400, "malformed"),
+    (PlaceError, 422, "invalid"),
 )
 
 log = structlog.get_logger("loa.api")

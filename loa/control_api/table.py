@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from loa.broadcast.people.rights import Right
 from loa.control_api.link_socket import link
-from loa.control_api.models.areas import AreaIn, AreaOut, AreasQuery
+from loa.control_api.models.areas import (
+    AreaCloseIn,
+    AreaHistoryOut,
+    AreaIn,
+    AreaOut,
+    AreaPatch,
+    AreasQuery,
+    ChangeOut,
+    GeoJsonQuery,
+)
 from loa.control_api.models.audit import AuditExportQuery, AuditOut, AuditQuery
+from loa.control_api.models.base import PageQuery
 from loa.control_api.models.broadcasts import BroadcastIn, BroadcastOut, BroadcastsQuery
-from loa.control_api.models.endpoints import EndpointOut, EndpointsQuery
+from loa.control_api.models.endpoints import (
+    EndpointHistoryOut,
+    EndpointHistoryQuery,
+    EndpointOut,
+    EndpointPatch,
+    EndpointsMovedOut,
+    EndpointsMoveIn,
+    EndpointsQuery,
+)
 from loa.control_api.models.enrolments import (
     ClaimIn,
     ClaimOut,
@@ -17,8 +35,27 @@ from loa.control_api.models.enrolments import (
     EnrolmentsQuery,
 )
 from loa.control_api.models.events import EventsQuery
+from loa.control_api.models.imports import (
+    AreaImportOut,
+    AreaListForm,
+    DeviceCodesForm,
+    DeviceImportOut,
+    DeviceListForm,
+    OfficialIn,
+)
 from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsQuery
 from loa.control_api.models.programmes import ProgrammeForm, ProgrammeOut, ProgrammesQuery
+from loa.control_api.models.reorganisations import (
+    DissolveIn,
+    DissolvePreviewIn,
+    MergeIn,
+    MergePreviewIn,
+    PlanOut,
+    ReorganiseIn,
+    ReorganisePreviewIn,
+    SplitIn,
+    SplitPreviewIn,
+)
 from loa.control_api.models.sessions import (
     AppBegunOut,
     AppCodeIn,
@@ -41,16 +78,22 @@ from loa.control_api.routes import (
     endpoints,
     enrolments,
     events,
+    imports,
+    maps,
     me,
     own_tokens,
     programmes,
     public,
+    reorganisations,
     sessions,
     tokens,
     users,
 )
 
 TEXT, OGG, EVENTS, JSON_LINES = "text/plain", "audio/ogg", "text/event-stream", "application/x-ndjson"
+CSV, GEOJSON = "text/csv", "application/geo+json"
+ONE_OUTLINE, MANY_OUTLINES = 2**20, 4 * 2**20
+"""How long a body with an outline in it may be, and one with many, or that names many devices."""
 
 # fmt: off
 OPERATIONS = (
@@ -66,14 +109,57 @@ OPERATIONS = (
     Operation("GET", "/metrics", public.metrics, Right.METRICS_READ, answer=TEXT),
 
     Operation("POST", "/api/v1/areas", areas.create_area, Right.AREAS_WRITE,
-              body=AreaIn, answer=AreaOut, status=201, once=True),
+              body=AreaIn, most_bytes=ONE_OUTLINE, answer=AreaOut, status=201, once=True),
     Operation("GET", "/api/v1/areas", areas.list_areas, Right.AREAS_READ,
               query=AreasQuery, answer=AreaOut, many=True),
-    Operation("GET", "/api/v1/areas/{id}", areas.get_area, Right.AREAS_READ, answer=AreaOut),
+    Operation("GET", "/api/v1/areas.geojson", maps.areas_geojson, Right.AREAS_READ,
+              query=GeoJsonQuery, answer=GEOJSON),
+    Operation("POST", "/api/v1/areas/merge/preview", reorganisations.preview_merge, Right.AREAS_WRITE,
+              body=MergePreviewIn, most_bytes=MANY_OUTLINES, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/merge", reorganisations.merge_areas, Right.AREAS_WRITE,
+              body=MergeIn, most_bytes=MANY_OUTLINES, answer=ChangeOut, once=True),
+    Operation("POST", "/api/v1/areas/split/preview", reorganisations.preview_split, Right.AREAS_WRITE,
+              body=SplitPreviewIn, most_bytes=MANY_OUTLINES, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/split", reorganisations.split_area, Right.AREAS_WRITE,
+              body=SplitIn, most_bytes=MANY_OUTLINES, answer=ChangeOut, once=True),
+    Operation("POST", "/api/v1/areas/dissolve/preview", reorganisations.preview_dissolve, Right.AREAS_WRITE,
+              body=DissolvePreviewIn, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/dissolve", reorganisations.dissolve_areas, Right.AREAS_WRITE,
+              body=DissolveIn, answer=ChangeOut, once=True),
+    Operation("POST", "/api/v1/areas/reorganise/preview", reorganisations.preview_reorganise, Right.AREAS_WRITE,
+              body=ReorganisePreviewIn, most_bytes=MANY_OUTLINES, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/reorganise", reorganisations.reorganise_areas, Right.AREAS_WRITE,
+              body=ReorganiseIn, most_bytes=MANY_OUTLINES, answer=ChangeOut, once=True),
+    Operation("GET", "/api/v1/areas/changes", reorganisations.list_changes, Right.AREAS_READ,
+              query=PageQuery, answer=ChangeOut, many=True),
+    Operation("GET", "/api/v1/areas/changes/{id}", reorganisations.get_change, Right.AREAS_READ,
+              answer=ChangeOut),
+    Operation("POST", "/api/v1/areas/import", imports.import_areas, Right.AREAS_WRITE,
+              form=AreaListForm, answer=AreaImportOut),
+    Operation("POST", "/api/v1/areas/import/official", imports.import_official_units, Right.AREAS_WRITE,
+              body=OfficialIn, answer=AreaImportOut),
+    Operation("GET", "/api/v1/areas/{id}", areas.get_area, Right.AREAS_READ, answer=AreaOut, versioned=True),
+    Operation("PATCH", "/api/v1/areas/{id}", areas.change_area, Right.AREAS_WRITE,
+              body=AreaPatch, most_bytes=ONE_OUTLINE, answer=AreaOut, versioned=True),
+    Operation("POST", "/api/v1/areas/{id}/close", areas.close_area, Right.AREAS_WRITE,
+              body=AreaCloseIn, answer=AreaOut, versioned=True),
+    Operation("GET", "/api/v1/areas/{id}/history", areas.area_history, Right.AREAS_READ, answer=AreaHistoryOut),
+    Operation("GET", "/api/v1/areas/{id}/outline", areas.area_outline, Right.AREAS_READ, answer=GEOJSON),
 
     Operation("GET", "/api/v1/endpoints", endpoints.list_endpoints, Right.ENDPOINTS_READ,
               query=EndpointsQuery, answer=EndpointOut, many=True),
-    Operation("GET", "/api/v1/endpoints/{id}", endpoints.get_endpoint, Right.ENDPOINTS_READ, answer=EndpointOut),
+    Operation("POST", "/api/v1/endpoints/move", endpoints.move_endpoints, Right.ENDPOINTS_WRITE,
+              body=EndpointsMoveIn, answer=EndpointsMovedOut),
+    Operation("POST", "/api/v1/endpoints/import", imports.import_devices, Right.ENDPOINTS_WRITE,
+              form=DeviceListForm, answer=DeviceImportOut),
+    Operation("POST", "/api/v1/endpoints/import.csv", imports.import_devices_to_csv, Right.ENDPOINTS_WRITE,
+              form=DeviceCodesForm, answer=CSV),
+    Operation("GET", "/api/v1/endpoints/{id}", endpoints.get_endpoint, Right.ENDPOINTS_READ,
+              answer=EndpointOut, versioned=True),
+    Operation("PATCH", "/api/v1/endpoints/{id}", endpoints.change_endpoint, Right.ENDPOINTS_WRITE,
+              body=EndpointPatch, answer=EndpointOut, versioned=True),
+    Operation("GET", "/api/v1/endpoints/{id}/history", endpoints.endpoint_history, Right.ENDPOINTS_READ,
+              query=EndpointHistoryQuery, answer=EndpointHistoryOut),
     Operation("POST", "/api/v1/endpoints/{id}/revoke", endpoints.revoke_endpoint, Right.ENDPOINTS_WRITE,
               answer=EndpointOut, urgent=True),
 

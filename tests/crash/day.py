@@ -89,7 +89,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
         yield Rooms(
             db,
             areas,
-            Enrolments(db, areas, keyring),
+            Enrolments(db, keyring),
             library,
             broadcasts,
             director,

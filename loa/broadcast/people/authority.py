@@ -48,7 +48,7 @@ async def paths_of(connection: AsyncConnection, grants: Sequence[Grant]) -> list
     for grant in grants:
         if grant.area_id is not None and grant.area_id not in known:
             raise NotFound(f"no area {id_text(grant.area_id)}")
-        found.append(frozenset[bytes]() if grant.area_id is None else known[grant.area_id])
+        found.append(frozenset[bytes]() if grant.area_id is None else frozenset(known[grant.area_id]))
     return found
 
 

@@ -82,6 +82,12 @@ async def _reached(connection: AsyncConnection, value: Broadcast) -> set[bytes]:
     return {*value.areas, *(await stored_endpoints.areas_of(connection, value.endpoints)).values()}
 
 
+async def unfinished(connection: AsyncConnection) -> list[Broadcast]:
+    """All that are preparing or on air."""
+    query = select(broadcast).where(broadcast.c.state.in_([str(state) for state in UNFINISHED]))
+    return [_broadcast(row) for row in await connection.execute(query.order_by(broadcast.c.id))]
+
+
 @dataclass(frozen=True, slots=True)
 class BroadcastFilter:
     """Which broadcasts, made when (`since_ms` inclusive, `until_ms` not); what is None does not matter."""
@@ -161,6 +167,5 @@ class Broadcasts:
 
     async def unfinished(self) -> Sequence[Broadcast]:
         """All that are preparing or on air."""
-        query = select(broadcast).where(broadcast.c.state.in_([str(state) for state in UNFINISHED]))
         async with self._db.read() as connection:
-            return [_broadcast(row) for row in await connection.execute(query.order_by(broadcast.c.id))]
+            return await unfinished(connection)
