@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+PEOPLE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -85,6 +86,14 @@ def _blocks(text: str) -> list[str]:
         for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         for line in block.splitlines()
     ]
+
+
+def test_every_command_for_people_can_be_typed() -> None:
+    lines = _blocks(PEOPLE)
+    for line in lines:
+        _must_parse(line)
+    told = {" ".join(line.split()[:3]) for line in lines}
+    assert told == {" ".join(path) for path, _ in _commands(_loa()) if path[1] == "users"}
 
 
 def test_every_command_in_the_ceremonies_can_be_typed() -> None:
