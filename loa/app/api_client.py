@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,21 @@ class ApiError(LoaError):
         self.status = status
         self.slug = str(problem.get("type", "")).rpartition(":")[2]
         self.detail = str(problem.get("detail", ""))
+
+
+class _Watched(io.FileIO):
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, path: Path, told: Callable[[int], object]) -> None:
+        super().__init__(path)
+        self._told = told
+        self._read = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size)
+        self._read += len(data)
+        self._told(self._read)
+        return data
 
 
 class ApiClient:
@@ -80,6 +96,19 @@ class ApiClient:
             form.add_field("file", opened, filename=file.name)
             async with self._session.post(f"{self.url}/api/v1/programmes", data=form) as answer:
                 return await self._json(answer)
+
+    async def send_list(
+        self, path: str, file: Path, fields: Mapping[str, str], told: Callable[[int], object] = lambda sent: None
+    ) -> Json:
+        """Send a list of areas or devices as a form; `told` hears how many bytes have gone."""
+        with _Watched(file, told) as opened:
+            form = aiohttp.FormData(fields)
+            form.add_field("file", opened, filename=file.name)
+            try:
+                async with self._session.post(self.url + path, data=form) as answer:
+                    return await self._json(answer)
+            except (aiohttp.ClientError, OSError) as error:
+                raise ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"}) from error
 
     async def audio(self, programme_id: str) -> bytes:
         """The stored Ogg Opus file of a programme."""

@@ -9,6 +9,7 @@ import typer
 from loa.cli.demo import demo
 from loa.cli.enrol import enrol
 from loa.cli.impair import impair
+from loa.cli.import_lists import import_lists
 from loa.cli.keys import keys
 from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 for command in (serve, speaker, enrol, revoke_device, demo, impair):
     app.command()(command)
-for group in (keys, tokens, users):
+for group in (import_lists, keys, tokens, users):
     app.add_typer(group)
 
 
