@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.database import Database
 from loa.config import CoreConfig
 
 
+def store_url(config: CoreConfig) -> str:
+    """The address of the core's store."""
+    return config.database_url or sqlite_address(config.data_dir / "loa.sqlite")
+
+
 async def open_store(config: CoreConfig) -> Database:
     """The core's store, made when it is not there; StoreError, ConfigError."""
-    return await Database.open(config.database_url or sqlite_address(config.data_dir / "loa.sqlite"))
+    return await Database.open(store_url(config))
 
 
 def has_store(config: CoreConfig) -> bool:
     """Whether there is a store: a machine where keys are only signed has none, nor has a core before its start."""
     return bool(config.database_url) or (config.data_dir / "loa.sqlite").exists()
+
+
+def audio_folder(config: CoreConfig) -> Path:
+    """Where the sound of the core's programmes lies."""
+    return config.data_dir / "audio"
 
 
 @asynccontextmanager
