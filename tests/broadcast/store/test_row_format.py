@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loa.broadcast.backup.row_format import (
+from loa.broadcast.store.row_format import (
     MAX_LINE_BYTES,
     MAX_PART_BYTES,
     Column,
