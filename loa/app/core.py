@@ -30,6 +30,8 @@ from loa.broadcast.air.media_port import (
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.content.library import Library
 from loa.broadcast.journal.act import system
+from loa.broadcast.journal.digest_folder import DigestFolder
+from loa.broadcast.journal.digest_keeper import DigestKeeper
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
@@ -195,6 +197,8 @@ class Core:
         self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
         for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
+        digests = DigestKeeper(db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
+        stack.push_async_callback(_cancel, asyncio.create_task(digests.run()))
         feed = Feed(db)
         await feed.open()
         db.after_commit.append(feed.wake)

@@ -26,6 +26,13 @@ async def last_link(connection: AsyncConnection) -> Link | None:
     return None if row is None else Link(*row)
 
 
+async def link_at(connection: AsyncConnection, seq: int) -> Link | None:
+    """The entry of the audit chain under this number."""
+    query = select(audit.c.seq, audit.c.entry, audit.c.hash).where(audit.c.seq == seq)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Link(*row)
+
+
 async def links(connection: AsyncConnection, after_seq: int, limit: int) -> list[Link]:
     """Up to `limit` entries of the chain, after `after_seq`."""
     query = select(audit.c.seq, audit.c.entry, audit.c.hash).where(audit.c.seq > after_seq)
