@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import BinaryIO
 
 from loa.broadcast.backup.archive import Sink, Source
@@ -80,5 +81,7 @@ def passphrase_in(data: bytes) -> bytes:
     return passphrase
 
 
+@cache
 def _key(passphrase: bytes, stream_head: bytes) -> bytes:
+    # A backup is opened several times; the key is made once.
     return sealed_stream.derive_key(passphrase, sealed_stream.salt_of(stream_head))

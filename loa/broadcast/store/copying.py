@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, func, inspect, select
+from sqlalchemy import Connection, MetaData, Table, func, inspect, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.store.row_format import Column, Kind, Value
@@ -23,12 +23,17 @@ _KINDS: dict[type, Kind] = {bool: Kind.BOOL, bytes: Kind.BYTES, int: Kind.INT, f
 _CHUNK = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class TableForm:
-    """A table and its columns, in the table's own order."""
+Forms = dict[str, tuple[Column, ...]]
+"""Tables by name, each with its columns in its own order."""
 
-    name: str
-    columns: tuple[Column, ...]
+
+@dataclass(frozen=True, slots=True)
+class NamedAudio:
+    """A file of sound that programmes name by its hash. `needed`: one of them has not been deleted."""
+
+    sha256: bytes
+    size_bytes: int
+    needed: bool
 
 
 class Tables:
@@ -52,9 +57,9 @@ class Tables:
         found.reflect(connection)
         return cls(revision, (each for name, each in sorted(found.tables.items()) if name not in NOT_KEPT))
 
-    def forms(self) -> list[TableForm]:
-        """Their names and columns; StoreError for a column of a kind that cannot be carried over."""
-        return [TableForm(name, tuple(map(_column, table.columns))) for name, table in self._tables.items()]
+    def forms(self) -> Forms:
+        """Their columns; StoreError for one of a kind that cannot be carried over."""
+        return {name: tuple(map(_column, table.columns)) for name, table in self._tables.items()}
 
     async def count(self, connection: AsyncConnection, name: str) -> int:
         """How many rows a table has."""
@@ -80,6 +85,27 @@ class Tables:
         if rows:
             await connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
 
+    async def audio(self, connection: AsyncConnection) -> list[NamedAudio]:
+        """The files of sound that the rows name, in the order of their hashes."""
+        table = self._tables["programme"]
+        deleted = table.c["deleted_ms"] if "deleted_ms" in table.c else null()
+        found: dict[bytes, NamedAudio] = {}
+        for sha256, size, gone in await connection.execute(
+            select(table.c.sha256, table.c.size_bytes, deleted).order_by(table.c.sha256)
+        ):
+            needed = gone is None or (sha256 in found and found[sha256].needed)
+            found[sha256] = NamedAudio(sha256, size, needed)
+        return list(found.values())
+
+    async def newest_entry(self, connection: AsyncConnection) -> tuple[int, bytes] | None:
+        """Number and hash of the audit chain's newest entry; None where there is none, or no audit log yet."""
+        if "audit" not in self._tables:
+            return None
+        table = self._tables["audit"]
+        query = select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)
+        row = (await connection.execute(query)).one_or_none()
+        return None if row is None else (row.seq, row.hash)
+
 
 def _column(column: Any) -> Column:
     try:
@@ -91,6 +117,13 @@ def _column(column: Any) -> Column:
 async def is_empty(connection: AsyncConnection) -> bool:
     """Whether there is no table at all in the database."""
     return not await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+
+
+async def put_schema_aside(connection: AsyncConnection, name: str) -> None:
+    """Rename PostgreSQL's current schema with all that is in it, and begin with an empty one of the old name."""
+    current = (await connection.exec_driver_sql("SELECT quote_ident(current_schema())")).scalar_one()
+    await connection.exec_driver_sql(f"ALTER SCHEMA {current} RENAME TO {name}")
+    await connection.exec_driver_sql(f"CREATE SCHEMA {current}")
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal.chain import Link
@@ -99,6 +99,12 @@ async def events(connection: AsyncConnection, after_seq: int, limit: int) -> lis
     """Up to `limit` events in their order, after `after_seq`."""
     query = select(event).where(event.c.seq > after_seq).order_by(event.c.seq).limit(limit)
     return [_event(row) for row in await connection.execute(query)]
+
+
+async def raise_newest_event(connection: AsyncConnection, by: int) -> None:
+    """Give the newest event a number that is higher by so much: who knows an older one sees that some are gone."""
+    newest = select(func.max(event.c.seq)).scalar_subquery()
+    await connection.execute(update(event).where(event.c.seq == newest).values(seq=event.c.seq + by))
 
 
 async def forget_events(connection: AsyncConnection, before_ms: int) -> int:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from loa.broadcast.store.address import Address, parse
-from loa.broadcast.store.database import alembic_config
+from loa.broadcast.store import migrations
+from loa.broadcast.store.address import file_of, parse
 from loa.broadcast.store.engines import Use, make_engine
 from loa.broadcast.store.failures import told
 from loa.errors import ConfigError, StoreError
@@ -26,7 +26,7 @@ async def reading(url: str) -> AsyncIterator[AsyncConnection]:
 
     ConfigError for an address that cannot be used, and where no database is; StoreError.
     """
-    _must_exist(parse(url))
+    _must_exist(url)
     async with _transaction(url, Use.READ) as connection:
         yield connection
 
@@ -55,10 +55,11 @@ async def _transaction(url: str, use: Use) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-def _must_exist(address: Address) -> None:
+def _must_exist(url: str) -> None:
     # SQLite makes a database of any name that it is asked for.
-    if address.url.database is not None and not Path(address.url.database).exists():
-        raise ConfigError(f"there is no database at {address.shown}")
+    path = file_of(url)
+    if path is not None and not path.exists():
+        raise ConfigError(f"there is no database at {path}")
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -66,7 +67,6 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def known_revisions(connection: Connection) -> list[str]:
+def known_revisions() -> list[str]:
     """The revisions that this program knows, the newest first."""
-    scripts = ScriptDirectory.from_config(alembic_config(connection))
-    return [script.revision for script in scripts.walk_revisions()]
+    return [script.revision for script in ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()]

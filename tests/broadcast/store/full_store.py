@@ -20,10 +20,10 @@ async def fill(connection: AsyncConnection) -> None:
     await connection.run_sync(found.reflect)
     kept = await Tables.find(connection)
     async with references_later(connection):
-        for form in kept.forms():
-            columns = [found.tables[form.name].c[column.name] for column in form.columns]
+        for name, form in kept.forms().items():
+            columns = [found.tables[name].c[column.name] for column in form]
             rows = [[_value(column, number) for column in columns] for number in range(ROWS, 0, -1)]
-            await kept.insert(connection, form.name, rows)
+            await kept.insert(connection, name, rows)
 
 
 def _value(column: Column[Any], number: int) -> Any:
@@ -42,9 +42,8 @@ async def dump(url: str) -> dict[str, list[bytes]]:
     lines: dict[str, list[bytes]] = {}
     async with reading(url) as connection:
         kept = await Tables.find(connection)
-        for form in kept.forms():
-            lines[form.name] = [
-                encode_row(row, form.columns) async for rows in kept.rows(connection, form.name) for row in rows
-            ]
-            assert len(lines[form.name]) == await kept.count(connection, form.name)
+        for name, columns in kept.forms().items():
+            rows = kept.rows(connection, name)
+            lines[name] = [encode_row(row, columns) async for some in rows for row in some]
+            assert len(lines[name]) == await kept.count(connection, name)
     return lines

@@ -28,20 +28,14 @@ async def load(lines: dict[str, list[bytes]], url: str, revision: str) -> None:
         await connection.run_sync(migrate, revision)
         kept = await Tables.find(connection)
         async with references_later(connection):
-            for form in kept.forms():
-                rows = [decode_row(line, form.columns) for line in lines[form.name]]
-                await kept.insert(connection, form.name, rows)
-
-
-async def _revisions(folder: Path) -> list[str]:
-    async with building(sqlite_address(folder / "scratch.db")) as connection:
-        return await connection.run_sync(known_revisions)
+            for name, columns in kept.forms().items():
+                await kept.insert(connection, name, [decode_row(line, columns) for line in lines[name]])
 
 
 async def test_every_row_of_every_revision_crosses_over_and_comes_back(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    for revision in await _revisions(tmp_path):
+    for revision in known_revisions():
         first, back = (sqlite_address(tmp_path / f"{name}-{revision}.db") for name in ("first", "back"))
         async with AsyncExitStack() as stack:
             across = await stack.enter_async_context(postgres.empty_database())
@@ -60,12 +54,10 @@ async def test_all_tables_are_carried_over_but_those_that_are_named(db_url: str)
     await (await Database.open(db_url)).close()
     async with reading(db_url) as connection:
         forms = (await Tables.find(connection)).forms()
-        newest = (await connection.run_sync(known_revisions))[0]
-        assert await connection.run_sync(revision_of) == newest
-    names = {form.name for form in forms}
-    assert names == set(tables.metadata.tables) - NOT_KEPT
-    for form in forms:
-        assert {column.name for column in form.columns} == set(tables.metadata.tables[form.name].c.keys())
+        assert await connection.run_sync(revision_of) == known_revisions()[0]
+    assert set(forms) == set(tables.metadata.tables) - NOT_KEPT
+    for name, columns in forms.items():
+        assert {column.name for column in columns} == set(tables.metadata.tables[name].c.keys())
 
 
 _STRAY = "INSERT INTO token (id, name, role, sha256, created_ms, area_id) VALUES (:id, 'x', 'r', :id, 1, :id)"
@@ -126,7 +118,7 @@ async def test_reading_makes_no_database_and_changes_none(tmp_path: Path, unmigr
     async with reading(unmigrated_url) as connection:
         assert await connection.run_sync(revision_of) == "0002"
         kept = await Tables.find(connection)
-        assert "audit" not in {form.name for form in kept.forms()}
+        assert "audit" not in kept.forms()
 
 
 async def test_a_database_of_others_is_none_of_ours(unmigrated_url: str) -> None:
