@@ -28,6 +28,7 @@ from loa.broadcast.air.media_port import (
     Ready,
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
+from loa.broadcast.backup.target import unfinished
 from loa.broadcast.content.library import Library
 from loa.broadcast.journal.act import system
 from loa.broadcast.journal.digest_folder import DigestFolder
@@ -144,6 +145,8 @@ class Core:
             stack.enter_context(folder_lock(folder))
         except FolderBusy as error:
             raise ConfigError(f"another core runs on {folder}") from error
+        if unfinished(folder):
+            raise ConfigError(f"a restore into {folder} was cut off: do it again, with the same backup")
         db = await open_store(config)
         stack.push_async_callback(db.close)
         keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)

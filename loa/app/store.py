@@ -10,9 +10,14 @@ from loa.broadcast.store.database import Database
 from loa.config import CoreConfig
 
 
+def store_url(config: CoreConfig) -> str:
+    """The address of the core's store."""
+    return config.database_url or sqlite_address(config.data_dir / "loa.sqlite")
+
+
 async def open_store(config: CoreConfig) -> Database:
     """The core's store, made when it is not there; StoreError, ConfigError."""
-    return await Database.open(config.database_url or sqlite_address(config.data_dir / "loa.sqlite"))
+    return await Database.open(store_url(config))
 
 
 def has_store(config: CoreConfig) -> bool:

@@ -6,11 +6,13 @@ import sys
 
 import typer
 
+from loa.cli.backup import backup
 from loa.cli.demo import demo
 from loa.cli.enrol import enrol
 from loa.cli.impair import impair
 from loa.cli.import_lists import import_lists
 from loa.cli.keys import keys
+from loa.cli.restore import restore
 from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
 from loa.cli.speaker import speaker
@@ -25,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, speaker, enrol, revoke_device, demo, impair):
+for command in (serve, speaker, enrol, revoke_device, backup, restore, demo, impair):
     app.command()(command)
 for group in (import_lists, keys, tokens, users):
     app.add_typer(group)

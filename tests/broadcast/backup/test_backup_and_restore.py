@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.broadcast.backup.standing import (
     Standing,
     content,
     files,
+    make_folder,
     mode,
     restored,
     standing,
@@ -307,3 +309,12 @@ async def test_a_half_written_one_that_was_left_is_removed_and_none_is_left_by_a
 def _nothing_is_staged(tmp_path: Path) -> Iterator[None]:
     yield
     assert list(tmp_path.rglob(STAGE)) == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second file system")
+async def test_sound_may_lie_on_another_disk(archive: Path, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        make_folder(tmp_path / "b")
+        (tmp_path / "b" / "audio").symlink_to(other)
+        await restored(None, tmp_path / "b", archive, keep_order_key=True)
+        assert sorted(files(Path(other)).values()) == sorted(SOUNDS)
