@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loa.broadcast.backup.contents import EXCHANGED, BackupFile, Contents, must_match, rows_of
 from loa.broadcast.backup.parts import PartKind
 from loa.broadcast.backup.progress import Progress, Step
-from loa.broadcast.journal import chain, journal
+from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act
-from loa.broadcast.journal.chain import Link
 from loa.broadcast.journal.digest import Digest
+from loa.broadcast.journal.proof import ChainProof
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store import journal as stored
 from loa.broadcast.store.copying import Forms, Tables, references_later
@@ -111,22 +111,13 @@ async def _load_rows(connection: AsyncConnection, file: BackupFile, contents: Co
 
 
 async def _check_audit(connection: AsyncConnection, contents: Contents, digests: Sequence[Digest]) -> None:
-    by_seq: dict[int, list[Digest]] = {}
-    for digest in digests:
-        by_seq.setdefault(digest.seq, []).append(digest)
-    last: Link | None = None
-    while links := await stored.links(connection, 0 if last is None else last.seq, _LINKS):
-        last = chain.verify(links, last)
+    proof = ChainProof(digests)
+    while links := await stored.links(connection, 0 if proof.last is None else proof.last.seq, _LINKS):
         for link in links:
-            for digest in by_seq.pop(link.seq, ()):
-                if digest.contradicts(link):
-                    raise AuditError(f"entry {link.seq} is not the one that the digest of {digest.day} tells of")
-    end = contents.manifest.audit
-    found = None if last is None else (last.seq, last.hash.hex())
-    if found != (None if end is None else (end.seq, end.hash)):
+            proof.take(link)
+    last, end = proof.end(), contents.manifest.audit
+    if (last and (last.seq, last.hash.hex())) != (end and (end.seq, end.hash)):
         raise AuditError("the audit log does not end where the manifest says")
-    if by_seq:
-        raise AuditError(f"entry {min(by_seq)} is missing, which a digest tells of")
 
 
 async def was_restored(connection: AsyncConnection, backup_id: str, restore_id: str) -> bool:
