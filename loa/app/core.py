@@ -13,6 +13,7 @@ from loa.app.health import Health
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
 from loa.app.store import open_store
+from loa.app.tls import ServerTls
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -89,6 +90,7 @@ class Core:
         self._media_counters: Mapping[str, int] = {}
         self._going_down = False
         self._requests = InFlight()
+        self._tls: ServerTls | None = None
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
 
@@ -130,6 +132,12 @@ class Core:
         """Whether the media process, or its successor, has given a sign of life lately."""
         return media_lives(self.condition())
 
+    @property
+    def url(self) -> str:
+        """Where its HTTP face is."""
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{self.config.http_host}:{self.http_port}"
+
     def status(self) -> str:
         """In one line, for people."""
         if lacking := missing(self.condition()):
@@ -150,6 +158,9 @@ class Core:
         db = await open_store(config)
         stack.push_async_callback(db.close)
         keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
+        if config.tls_cert is not None and config.tls_key is not None:
+            self._tls = ServerTls(config.tls_cert, config.tls_key)
+            stack.push_async_callback(_cancel, asyncio.create_task(self._tls.run()))
         self._areas = Areas(db)
         self._endpoints = Endpoints(db)
         receipts = self._receipts = Receipts(db)
@@ -250,7 +261,8 @@ class Core:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self.config.http_host, self.config.http_port)
+        tls = None if self._tls is None else self._tls.context
+        site = web.TCPSite(runner, self.config.http_host, self.config.http_port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
