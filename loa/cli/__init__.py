@@ -7,6 +7,8 @@ import sys
 import typer
 
 from loa.cli.backup import backup
+from loa.cli.check import check
+from loa.cli.config import config
 from loa.cli.demo import demo
 from loa.cli.enrol import enrol
 from loa.cli.impair import impair
@@ -29,7 +31,7 @@ app = typer.Typer(
 )
 for command in (serve, speaker, enrol, revoke_device, backup, restore, demo, impair):
     app.command()(command)
-for group in (import_lists, keys, tokens, users):
+for group in (check, config, import_lists, keys, tokens, users):
     app.add_typer(group)
 
 

@@ -5,12 +5,14 @@ Tables are found in the database itself, not in store/tables.py: what is copied 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, func, inspect, null, select
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.store.row_format import Column, Kind, Value
@@ -54,7 +56,9 @@ class Tables:
         if revision is None:
             raise StoreError("the database holds no store of Loa")
         found = MetaData()
-        found.reflect(connection)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # of indexes and constraints, which are of no interest here
+            found.reflect(connection)
         return cls(revision, (each for name, each in sorted(found.tables.items()) if name not in NOT_KEPT))
 
     def forms(self) -> Forms:

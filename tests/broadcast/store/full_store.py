@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.store.copying import Tables, references_later
@@ -17,7 +19,9 @@ ROWS = 3
 async def fill(connection: AsyncConnection) -> None:
     """ROWS rows in each table; each refers to those of its number, the last has nulls where there may be any."""
     found = MetaData()
-    await connection.run_sync(found.reflect)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        await connection.run_sync(found.reflect)
     kept = await Tables.find(connection)
     async with references_later(connection):
         for name, form in kept.forms().items():
