@@ -131,6 +131,21 @@ async def test_from_one_database_to_the_other_and_back_nothing_is_lost(
     assert len(await _links(sqlite_address(tmp_path / "c" / "loa.sqlite"))) == 8
 
 
+async def test_a_core_that_has_outgrown_sqlite_is_moved_where_it_stands(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    core = await standing(sqlite_address(tmp_path / "a" / "loa.sqlite"), tmp_path / "a")
+    before = await core.rows()
+    await core.back_up(tmp_path / "move.tar")
+    root = SigningKey((core.folder / "keys" / "root.key").read_bytes())
+    async with postgres.empty_database() as url:
+        found = await restored(url, core.folder, tmp_path / "move.tar", force=True, root=root)
+        assert (await dump(url))["area"] == before["area"]
+        assert len(await _links(url)) == 7
+    assert sorted(each.name for each in core.folder.iterdir()) == ["audio", "audit", found.aside, "keys"]
+    assert "loa.sqlite" in files(core.folder / found.aside)
+
+
 @pytest.mark.parametrize("revision", known_revisions())
 async def test_a_backup_of_every_older_form_is_restored(revision: str, tmp_path: Path) -> None:
     core = await standing(sqlite_address(tmp_path / "a.db"), tmp_path / "a", revision)
