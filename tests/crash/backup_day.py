@@ -19,7 +19,9 @@ NOW_MS = 1_790_000_000_000
 
 def back_up(url: str, folder: str, path: str, kill_at: int, count: str) -> None:
     """Back up, killed at this point; `count` gets the points when it was not."""
-    _killed(make_backup(Plan(url, Path(folder), NOW_MS), Path(path), silent), kill_at, count)
+    _killed(
+        make_backup(Plan(url, Path(folder), Path(folder) / "audio", NOW_MS), Path(path), silent), kill_at, count
+    )
 
 
 def restore(folder: str, url: str | None, path: str, kill_at: int, count: str, force: bool) -> None:
@@ -29,7 +31,7 @@ def restore(folder: str, url: str | None, path: str, kill_at: int, count: str, f
 
 def restoring(folder: Path, url: str | None, path: Path, *, force: bool = False) -> Awaitable[Restored]:
     """The same restore, of which each attempt is one."""
-    plan = RestorePlan(folder, url, system(NOW_MS + 1), keep_order_key=True, force=force)
+    plan = RestorePlan(folder, folder / "audio", url, system(NOW_MS + 1), keep_order_key=True, force=force)
     return restore_backup(plan, BackupFile(path), silent)
 
 

@@ -19,8 +19,10 @@ from tests.broadcast.backup.standing import NOW_S, SOUNDS, Standing, content, fi
 from tests.broadcast.store.full_store import dump
 from tests.crash import backup_day
 
-SPREAD = 8
-LAST = 20
+SPREAD = 3
+LAST = 64
+"""So many points before the end everything is ready, and begins to be put in its place."""
+STEP = 5
 
 Context = multiprocessing.context.ForkServerContext
 
@@ -41,11 +43,11 @@ def run(context: Context, target: Any, *given: object, kill_at: int) -> None:
 
 
 def instants(count: Path) -> list[int]:
-    """Some of all points, and the last ones, at which things come to their places."""
+    """A few of all points, and more of the last ones, at which things come to their places."""
     points = int(count.read_text())
-    assert points >= SPREAD + LAST
+    assert points > LAST
     spread = {1 + round(n * (points - 1) / (SPREAD - 1)) for n in range(SPREAD)}
-    return sorted(spread | set(range(points - LAST, points + 1)))
+    return sorted(spread | set(range(points - LAST, points + 1, STEP)))
 
 
 @pytest.fixture(scope="module")

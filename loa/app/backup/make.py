@@ -13,7 +13,7 @@ from loa.app.backup.progress_bars import progress_bars
 from loa.app.ceremonies import diary
 from loa.app.ceremonies.desk import keys_folder, now_ms, say
 from loa.app.shell_act import shell_act
-from loa.app.store import store_url
+from loa.app.store import audio_folder, store_url
 from loa.broadcast.backup.make import BackedUp, Plan, make_backup
 from loa.broadcast.store.unmigrated import known_revisions
 from loa.config import CoreConfig
@@ -36,7 +36,7 @@ async def back_up(
     keys_folder(core)
     act = shell_act(now_ms())
     passphrase = read_passphrase(passphrase_file)
-    plan = Plan(store_url(core), core.data_dir, act.now_ms, with_root, passphrase, pool)
+    plan = Plan(store_url(core), core.data_dir, audio_folder(core), act.now_ms, with_root, passphrase, pool)
     path = _file(to, plan)
     with progress_bars() as progress:
         made = await make_backup(plan, path, progress)

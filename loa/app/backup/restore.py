@@ -10,6 +10,7 @@ from loa.app.backup.passphrase import read_passphrase
 from loa.app.backup.progress_bars import progress_bars
 from loa.app.ceremonies.desk import keys_folder, now_ms, say, stopped_core, utc_text
 from loa.app.shell_act import shell_act
+from loa.app.store import audio_folder
 from loa.broadcast.backup.contents import BackupFile
 from loa.broadcast.backup.restore import Restored, RestorePlan, restore_backup
 from loa.broadcast.backup.restored_keys import KeysAre
@@ -39,6 +40,7 @@ async def restore(
     file = BackupFile(archive, read_passphrase(passphrase_file))
     plan = RestorePlan(
         core.data_dir,
+        audio_folder(core),
         core.database_url or None,
         shell_act(now_ms()),
         root=None if root is None else key_files.read_root(root),

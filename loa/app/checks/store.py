@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.app.checks.findings import Finding, error, ok, warning
-from loa.app.store import store_url
+from loa.app.store import audio_folder, store_url
 from loa.broadcast.backup import audio_copy
 from loa.broadcast.backup.load import forms_of
 from loa.broadcast.backup.target import unfinished
@@ -37,7 +37,7 @@ async def check_store(core: CoreConfig, *, deep: bool = False) -> list[Finding]:
                 found.append(error("store", f"cơ sở dữ liệu hỏng: {fault}", "the database is damaged"))
             if tables.revision in known_revisions():
                 found += _differences(tables.forms(), await _expected(tables.revision))
-            found += await _sound(connection, tables, core.data_dir / "audio", deep=deep)
+            found += await _sound(connection, tables, audio_folder(core), deep=deep)
     except (ConfigError, StoreError) as fault:
         return [error("store", f"không đọc được: {fault}", "it cannot be read")]
     if all(each.grade != "error" for each in found):

@@ -27,10 +27,14 @@ from loa.errors import StoreError
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is backed up, and how. `made_ms`: now. `pool`: where the sound goes, if not into the archive."""
+    """What is backed up, and how. `audio`: where the programmes' sound lies. `made_ms`: now.
+
+    `pool`: where the sound goes, if not into the archive.
+    """
 
     database_url: str
     data_dir: Path
+    audio: Path
     made_ms: int
     with_root: bool = False
     passphrase: bytes | None = None
@@ -64,8 +68,7 @@ async def make_backup(plan: Plan, path: Path, progress: Progress) -> BackedUp:
     ConfigError for a folder or address that cannot be used; StoreError; FolderBusy while a key ceremony goes on. It
     is for where blocking does no harm.
     """
-    audio = plan.data_dir / "audio"
-    with new_file(path) as file, copying(audio):
+    with new_file(path) as file, copying(plan.audio):
         sink: Sink = file
         if plan.passphrase is not None:
             sink = SealedSink(file, plan.passphrase)
@@ -90,7 +93,7 @@ async def make_backup(plan: Plan, path: Path, progress: Progress) -> BackedUp:
             snapshot.writer.add(Part(PartKind.DIGEST, name), snapshot.digests[name])
         done = 0
         for each in snapshot.audio:
-            _copy(each, audio, plan.pool, snapshot.writer, made)
+            _copy(each, plan.audio, plan.pool, snapshot.writer, made)
             done += each.size_bytes
             progress(Step.AUDIO, done, manifest.audio.size_bytes)
         snapshot.writer.finish()

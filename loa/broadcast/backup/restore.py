@@ -29,13 +29,16 @@ from loa.errors import AuthorityError, ConfigError, NotEmpty, WireError
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """Where a backup goes, and how. `database_url`: None for the database in the folder itself.
+    """Where a backup goes, and how. `audio`: where the sound belongs, perhaps on another disk.
+
+    `database_url`: None for the database in the folder itself.
 
     `root`: the root key, for a new order key. `keep_order_key`: somebody vouches that the lost core is gone.
     `force`: what is there is put aside. `pool`: where the sound is that is not in the archive.
     """
 
     data_dir: Path
+    audio: Path
     database_url: str | None
     act: Act
     root: SigningKey | None = None
@@ -68,7 +71,7 @@ async def restore_backup(plan: RestorePlan, file: BackupFile, progress: Progress
     NotEmpty when something is there and `force` is not given; WireError or AuthorityError, ConfigError, AuditError,
     StoreError. When it raises, nothing was changed. It is for where blocking does no harm.
     """
-    target = Target(plan.data_dir)
+    target = Target(plan.data_dir, plan.audio)
     if (left := target.left_behind()) is not None:
         if await _is_committed(plan, left):
             target.finish()
@@ -185,13 +188,13 @@ def _take_sound(plan: RestorePlan, target: Target, contents: Contents) -> list[b
         if plan.pool is not None and (pooled := audio_copy.audio_path(plan.pool, sha256)).exists():
             target.write_audio(sha256, audio_copy.chunks(pooled))
             contents.audio.add(sha256)
-        elif needed and not _is_there(plan.data_dir, sha256):
+        elif needed and not _is_there(plan.audio, sha256):
             missing.append(sha256)
     return missing
 
 
-def _is_there(data_dir: Path, sha256: bytes) -> bool:
-    found = audio_copy.sound_hash(audio_copy.audio_path(data_dir / "audio", sha256))
+def _is_there(folder: Path, sha256: bytes) -> bool:
+    found = audio_copy.sound_hash(audio_copy.audio_path(folder, sha256))
     return found is not None and found[1] == sha256
 
 

@@ -59,9 +59,10 @@ def unfinished(folder: Path) -> bool:
 class Target:
     """A core's folder while a restore fills it. The caller holds its lock. Methods raise StoreError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, audio: Path) -> None:
         self.folder = folder
         self.stage = folder / STAGE
+        self._audio = audio
 
     def left_behind(self) -> Ready | None:
         """The restore that was cut off after it was ready, if there is one; ConfigError for a damaged mark."""
@@ -152,8 +153,8 @@ class Target:
         sync_folder(self.folder)
 
     def _move_audio(self) -> None:
-        audio = self.folder / "audio"
-        audio.mkdir(mode=0o700, exist_ok=True)
+        audio = self._audio
+        audio.mkdir(mode=0o700, parents=True, exist_ok=True)
         for staged in sorted((self.stage / "audio").glob("*/*.ogg")):
             sha256 = bytes.fromhex(staged.stem)
             final = audio_copy.audio_path(audio, sha256)

@@ -44,7 +44,7 @@ class Standing:
         return self.folder / "audio" / name[:2] / f"{name}.ogg"
 
     async def back_up(self, path: Path, **more: object) -> BackedUp:
-        return await make_backup(Plan(self.url, self.folder, NOW_MS, **more), path, silent)  # type: ignore[arg-type]
+        return await make_backup(Plan(self.url, self.folder, self.folder / "audio", NOW_MS, **more), path, silent)  # type: ignore[arg-type]
 
     async def rows(self) -> dict[str, list[bytes]]:
         return await dump(self.url)
@@ -89,7 +89,7 @@ async def restored(url: str | None, folder: Path, archive: Path, **more: object)
     """Restore into a folder of which nobody else knows."""
     make_folder(folder)
     passphrase = more.pop("passphrase", None)
-    plan = RestorePlan(folder, url, system(NOW_MS + 1), **more)  # type: ignore[arg-type]
+    plan = RestorePlan(folder, folder / "audio", url, system(NOW_MS + 1), **more)  # type: ignore[arg-type]
     return await restore_backup(plan, BackupFile(archive, passphrase), silent)  # type: ignore[arg-type]
 
 
