@@ -49,6 +49,12 @@ def _addresses(config: CoreConfig) -> Iterator[Finding]:
             "it leaves this machine without TLS: passwords and tokens go bare over the network. "
             "Set tls_cert and tls_key, or behind_proxy = true, or 127.0.0.1",
         )
+    if config.behind_proxy and not config.trusted_proxies:
+        yield warning(
+            "trusted_proxies",
+            "không tin máy chủ trung gian nào: mọi người gọi mang một địa chỉ, và bị giới hạn như một người",
+            "no proxy is trusted: all callers have its address, and are slowed as if they were one",
+        )
     if not _leaves_the_machine(config.media_host):
         yield warning(
             "media_host",

@@ -113,7 +113,10 @@ def test_a_secret_is_never_shown(folder: Path) -> None:
 def test_an_address_that_leaves_the_machine_needs_tls(host: str, folder: Path) -> None:
     text = f'http_host = "{host}"\nhttp_port = 0\n'
     assert "without TLS" in errors(checked(text))["http_host"].english
-    assert "http_host" not in errors(checked(text + "behind_proxy = true\n"))
+    found = checked(text + "behind_proxy = true\n")
+    assert "http_host" not in errors(found)
+    assert "as if they were one" in warnings(found)["trusted_proxies"].english
+    assert "trusted_proxies" not in warnings(checked(text + 'behind_proxy = true\ntrusted_proxies = "10.0.0.1"\n'))
     cert, key = Authority(folder).issue("core")
     found = checked(text + f'tls_cert = "{cert}"\ntls_key = "{key}"\n')
     assert "http_host" not in errors(found)
