@@ -322,3 +322,19 @@ async def test_who_keeps_an_area_merges_within_it_and_not_beyond(api: ApiClient,
             moving = {"parent_id": parent}
             assert (await send(ops, "PATCH", f"/api/v1/areas/{area}", moving, If_Match="*"))[0] == 403
         assert (await send(ops, "PATCH", f"/api/v1/areas/{one}", {"name": "Xã tôi"}, If_Match="*"))[0] == 200
+
+
+async def test_who_may_not_see_users_is_not_told_their_names(api: ApiClient, city: str) -> None:
+    one, two = [await api.create_area(f"Xã kín {n}", "commune", city) for n in (1, 2)]
+    grants = [{"role": "officer", "area_id": one}]
+    made = await api.call("POST", "/api/v1/users", {"login": "kin", "name": "Nguyễn Thị Kín", "grants": grants})
+    ops = await api.call("POST", "/api/v1/tokens", {"name": "x", "role": "ops", "area_id": city})
+    body = {"sources": [one], "into": {"area_id": two}}
+    shown = [(await api.call("POST", "/api/v1/areas/merge/preview", body))["rights"]]
+    async with ApiClient(api.url, ops["token"]) as client:
+        shown.append((await client.call("POST", "/api/v1/areas/merge/preview", body))["rights"])
+    user_id = made["user"]["id"] if "user" in made else made["id"]
+    assert [[(each["id"], each["name"]) for each in rights] for rights in shown] == [
+        [(user_id, "Nguyễn Thị Kín")],
+        [(user_id, None)],
+    ]

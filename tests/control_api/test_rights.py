@@ -46,7 +46,7 @@ NOT_SCOPED = frozenset(
 """GET routes that answer everybody who has the right, with what is theirs."""
 
 
-HIDING = ("/api/v1/endpoints/{id}", "/api/v1/users/{id}")
+HIDING = ("/api/v1/endpoints/{id}", "/api/v1/endpoints/move", "/api/v1/endpoints/import", "/api/v1/users/{id}")
 """Routes at which what the caller may not see is not there."""
 
 

@@ -218,11 +218,14 @@ class MoveOut(Strict):
 
 
 class RightOut(Strict):
-    """A token, or a role of a user, whose area closes: it holds in `to` from then on; null: it ends."""
+    """A token, or a role of a user, whose area closes: it holds in `to` from then on; null: it ends.
+
+    `name` is null for those who may not see users.
+    """
 
     kind: str
     id: str
-    name: str
+    name: str | None
     role: str
     area_id: str
     to: str | None
@@ -268,8 +271,8 @@ class PlanOut(Strict):
     warnings: list[str]
 
     @classmethod
-    def of(cls, plan: Plan) -> PlanOut:
-        """As it is shown."""
+    def of(cls, plan: Plan, *, people: bool) -> PlanOut:
+        """As it is shown; `people`: to somebody who may see users."""
         return cls(
             plan=plan.fingerprint,
             kind=plan.kind,
@@ -312,7 +315,7 @@ class PlanOut(Strict):
                 RightOut(
                     kind=f.right.kind,
                     id=id_text(f.right.id),
-                    name=f.right.name,
+                    name=f.right.name if people or f.right.kind != "user" else None,
                     role=f.right.role,
                     area_id=id_text(f.right.area_id),
                     to=_text_or_none(f.to),

@@ -11,6 +11,7 @@ from loa.broadcast.people.rights import Right
 from loa.broadcast.records import AreaChange, Lineage
 from loa.broadcast.registry.reorganisation import Step
 from loa.control_api.answers import answer, answer_page
+from loa.control_api.auth import PRINCIPAL
 from loa.control_api.cursors import page_of
 from loa.control_api.models.areas import ChangeOut
 from loa.control_api.models.base import PageQuery
@@ -105,7 +106,7 @@ async def _preview(request: web.Request, steps: Sequence[Step], at_ms: int | Non
     with place(request, "reorganise", MAX_AT_ONCE):
         plan = await core.reorganiser.preview(steps, now_ms=core.now_ms, at_ms=at_ms, decree=decree)
         await require_in_all(request, Right.AREAS_WRITE, plan.touched)
-    return answer(request, PlanOut.of(plan))
+    return answer(request, PlanOut.of(plan, people=request[PRINCIPAL].has(Right.USERS_READ)))
 
 
 async def _apply(

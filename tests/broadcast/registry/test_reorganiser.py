@@ -12,6 +12,8 @@ import pytest
 from loa.broadcast.geometry import Outline, Position
 from loa.broadcast.journal import chain
 from loa.broadcast.journal.act import Act
+from loa.broadcast.people.person import Language, User
+from loa.broadcast.people.rights import Grant, Role
 from loa.broadcast.records import Area, ChangeKind
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.edits import AreaEdit, EndpointEdit
@@ -20,6 +22,7 @@ from loa.broadcast.registry.reorganisation import Dissolve, Merge, NewArea, Part
 from loa.broadcast.registry.reorganiser import Applied, Reorganiser
 from loa.broadcast.store import broadcasts as stored_broadcasts
 from loa.broadcast.store import journal as stored_journal
+from loa.broadcast.store import users as stored_users
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.tokens import Tokens
 from loa.errors import Changed, Conflict, NotFound, PlaceError
@@ -363,3 +366,30 @@ async def test_a_warning_names_two_of_one_name(db: Database) -> None:
     await Areas(db).create(old.van_dau.id, "Thôn Đồng", "hamlet", None, at(0))
     plan = await Reorganiser(db).preview([Merge((old.phu_lien.id,), old.van_dau.id)], now_ms=NOW_MS)
     assert plan.warnings == ("2 areas in Văn Đẩu are called Thôn Đồng",)
+
+
+async def test_what_users_were_given_follows_and_ends_as_tokens_do(db: Database) -> None:
+    old = await city(db)
+    grants = [Grant(Role.OFFICER, old.phu_lien.id), Grant(Role.VIEWER, old.phu_lien.id), Grant(Role.STUDIO)]
+    user = User(new_id(NOW_MS), "lan", "Lan", Language.VI, tuple(grants), NOW_MS, 1)
+    other = replace(user, id=new_id(NOW_MS + 1), login="minh", grants=(Grant(Role.OPS, old.cat_hai.id),))
+    async with db.write() as connection:
+        for each in (user, other):
+            await stored_users.insert(connection, each, "kept", None)
+    steps: list[Step] = [Merge((old.phu_lien.id,), old.van_dau.id), Dissolve((old.cat_hai.id,))]
+    plan = await Reorganiser(db).preview(steps, now_ms=NOW_MS + MINUTE_MS)
+    assert [(each.right.role, each.to) for each in plan.following] == [
+        (Role.OFFICER, old.van_dau.id), (Role.VIEWER, old.van_dau.id), (Role.OPS, None),
+    ]  # fmt: skip
+    async with db.write() as connection:
+        changed = [replace(grants[0], role=Role.STUDIO), *grants[1:]]
+        await stored_users.set_grants(connection, user.id, changed)
+    with pytest.raises(Changed):
+        await Reorganiser(db).apply(steps, plan.fingerprint, at(2))
+    await do(db, *steps)
+    async with db.read() as connection:
+        after = [(await stored_users.get(connection, each.id)) for each in (user, other)]
+    assert set(after[0].grants) == {
+        Grant(Role.STUDIO, old.van_dau.id), Grant(Role.VIEWER, old.van_dau.id), Grant(Role.STUDIO),
+    }  # fmt: skip
+    assert (after[0].version, after[1].grants) == (2, ())
