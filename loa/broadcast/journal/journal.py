@@ -3,6 +3,7 @@ caller who asks again."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from loa.broadcast.journal.act import Act
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import journal as stored
 from loa.model import id_text
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ async def record_all(connection: AsyncConnection, act: Act, deeds: Sequence[Deed
         return
     last = await stored.last_link(connection)
     links: list[tuple[chain.Link, str, str]] = []
-    for deed in deeds:
+    for number, deed in enumerate(deeds, 1):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # others are served between
         seq = 1 if last is None else last.seq + 1
         entry = chain.entry_text({"seq": seq, **_fields(act, deed)})
         last = chain.Link(seq, entry, chain.next_hash(chain.GENESIS if last is None else last.hash, entry))

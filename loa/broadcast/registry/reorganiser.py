@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +55,7 @@ class Reorganiser:
         decree = tidy(decree, "the decree", MAX_DECREE)
         async with self._db.read() as connection:
             world = await _world(connection, steps, now_ms)
-        return make_plan(world, steps, now_ms=now_ms, at_ms=at_ms, decree=decree)
+        return await _plan(world, steps, now_ms, at_ms, decree)
 
     async def apply(
         self, steps: Sequence[Step], fingerprint: str, act: Act, *, at_ms: int | None = None, decree: str = ""
@@ -67,7 +68,7 @@ class Reorganiser:
         decree = tidy(decree, "the decree", MAX_DECREE)
         async with self._db.write() as connection:
             world = await _world(connection, steps, act.now_ms)
-            plan = make_plan(world, steps, now_ms=act.now_ms, at_ms=at_ms, decree=decree)
+            plan = await _plan(world, steps, act.now_ms, at_ms, decree)
             if plan.fingerprint != fingerprint:
                 raise Changed("what the plan rests on has changed: look at a new one")
             return await _apply(connection, plan, act)
@@ -82,6 +83,11 @@ class Reorganiser:
         """A page of the changes that were made; BadCursor."""
         async with self._db.read() as connection:
             return await stored_history.changes(connection, page)
+
+
+async def _plan(world: World, steps: Sequence[Step], now_ms: int, at_ms: int | None, decree: str) -> Plan:
+    """The plan, made in a thread: a whole city takes a while, and others are to be served meanwhile."""
+    return await asyncio.to_thread(make_plan, world, steps, now_ms=now_ms, at_ms=at_ms, decree=decree)
 
 
 async def _world(connection: AsyncConnection, steps: Sequence[Step], now_ms: int) -> World:

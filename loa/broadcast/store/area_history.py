@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.geometry import Position
 from loa.broadcast.records import Area, AreaChange, AreaVersion, ChangeKind, Lineage
-from loa.broadcast.store.bulk import chunks
+from loa.broadcast.store.bulk import chunks, write
 from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import area, area_change, area_lineage, area_version
 from loa.errors import NotFound
@@ -50,7 +50,7 @@ def _row(value: Area, from_ms: int) -> dict[str, Any]:
 
 async def begin(connection: AsyncConnection, new: Sequence[Area]) -> None:
     """The histories of new areas begin when they are valid."""
-    await connection.execute(area_version.insert(), [_row(each, each.valid_from_ms) for each in new])
+    await write(connection, area_version.insert(), [_row(each, each.valid_from_ms) for each in new])
 
 
 async def go_on(connection: AsyncConnection, changed: Sequence[Area], at_ms: int) -> None:
@@ -61,9 +61,7 @@ async def go_on(connection: AsyncConnection, changed: Sequence[Area], at_ms: int
     of = [{"of": each.id} for each in changed]
     await connection.execute(area_version.delete().where(open_row, area_version.c.from_ms == at_ms), of)
     await connection.execute(area_version.update().where(open_row).values(until_ms=at_ms), of)
-    going_on = [_row(each, at_ms) for each in changed if each.open]
-    if going_on:
-        await connection.execute(area_version.insert(), going_on)
+    await write(connection, area_version.insert(), [_row(each, at_ms) for each in changed if each.open])
 
 
 async def since(connection: AsyncConnection, area_ids: Iterable[bytes] | None = None) -> dict[bytes, int]:

@@ -16,7 +16,7 @@ from loa.broadcast.geometry import Outline, Position
 from loa.broadcast.names import fold
 from loa.broadcast.records import Area
 from loa.broadcast.store import area_history
-from loa.broadcast.store.bulk import chunks
+from loa.broadcast.store.bulk import chunks, write
 from loa.broadcast.store.database import upsert
 from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import area, area_outline
@@ -78,7 +78,7 @@ async def insert(connection: AsyncConnection, *new: Area) -> None:
     """
     if new:
         rows = [{"id": each.id, "created_ms": each.created_ms, **_values(each)} for each in new]
-        await connection.execute(area.insert(), rows)
+        await write(connection, area.insert(), rows)
         await area_history.begin(connection, new)
 
 
@@ -98,7 +98,7 @@ async def save(connection: AsyncConnection, changes: Sequence[tuple[Area, Area]]
     update = area.update().where(area.c.id == bindparam("of"))
     if recoded:
         await connection.execute(update.values(code=None), recoded)
-    await connection.execute(update.values({name: bindparam(f"new_{name}") for name in names}), rows)
+    await write(connection, update.values({name: bindparam(f"new_{name}") for name in names}), rows)
     differing = [after for before, after in changes if not after.open or _named(before) != _named(after)]
     await area_history.go_on(connection, differing, at_ms)
 

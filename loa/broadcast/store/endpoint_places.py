@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import Endpoint, Stay
-from loa.broadcast.store.bulk import chunks
+from loa.broadcast.store.bulk import chunks, write
 from loa.broadcast.store.tables import endpoint_place
 from loa.errors import NotFound
 from loa.model import id_text
@@ -51,7 +51,7 @@ async def go_on(connection: AsyncConnection, moves: Mapping[bytes, bytes], at_ms
         {"endpoint_id": endpoint_id, "from_ms": at_ms, "until_ms": None, "area_id": area_id}
         for endpoint_id, area_id in moves.items()
     ]
-    await connection.execute(endpoint_place.insert(), rows)
+    await write(connection, endpoint_place.insert(), rows)
 
 
 async def end(connection: AsyncConnection, endpoint_id: bytes, at_ms: int) -> None:

@@ -17,7 +17,7 @@ from loa.broadcast.names import fold
 from loa.broadcast.records import Endpoint
 from loa.broadcast.store import endpoint_places
 from loa.broadcast.store.areas import below
-from loa.broadcast.store.bulk import chunks
+from loa.broadcast.store.bulk import chunks, write
 from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import endpoint
 from loa.errors import NotFound
@@ -97,14 +97,12 @@ async def move(connection: AsyncConnection, moves: Mapping[bytes, bytes], at_ms:
         return
     rows = [{"of": endpoint_id, "to": area_id} for endpoint_id, area_id in moves.items()]
     update = endpoint.update().where(endpoint.c.id == bindparam("of"))
-    await connection.execute(
-        update.values(
-            area_id=bindparam("to"),
-            placement_serial=endpoint.c.placement_serial + 1,
-            version=endpoint.c.version + 1,
-        ),
-        rows,
+    moved = update.values(
+        area_id=bindparam("to"),
+        placement_serial=endpoint.c.placement_serial + 1,
+        version=endpoint.c.version + 1,
     )
+    await write(connection, moved, rows)
     await endpoint_places.go_on(connection, moves, at_ms)
 
 

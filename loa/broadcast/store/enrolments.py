@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loa.broadcast.geometry import Position
 from loa.broadcast.records import Enrolment
 from loa.broadcast.store.areas import below
-from loa.broadcast.store.bulk import chunks
+from loa.broadcast.store.bulk import chunks, write
 from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import enrolment
 from loa.errors import NotFound
@@ -45,8 +45,7 @@ def _values(value: Enrolment) -> dict[str, Any]:
 
 async def insert(connection: AsyncConnection, *new: Enrolment) -> None:
     """Write new codes down."""
-    if new:
-        await connection.execute(enrolment.insert(), [_values(each) for each in new])
+    await write(connection, enrolment.insert(), [_values(each) for each in new])
 
 
 async def used_code_ids(connection: AsyncConnection, code_ids: Collection[str]) -> set[str]:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal.chain import Link
 from loa.broadcast.records import AuditEntry, DoneBefore, Event
+from loa.broadcast.store.bulk import write
 from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import audit, done_once, event
 from loa.model import ID_BYTES
@@ -80,7 +81,7 @@ async def insert_links(
         }
         for link, action, subject in links
     ]
-    await connection.execute(audit.insert(), rows)
+    await write(connection, audit.insert(), rows)
 
 
 async def insert_events(
@@ -92,7 +93,7 @@ async def insert_events(
         {"seq": seq, "at_ms": at_ms, "kind": kind, "subject": subject, "reach": b"".join(reach), "data": data}
         for seq, (kind, subject, reach, data) in enumerate(told, last + 1)
     ]
-    await connection.execute(event.insert(), rows)
+    await write(connection, event.insert(), rows)
 
 
 async def events(connection: AsyncConnection, after_seq: int, limit: int) -> list[Event]:
