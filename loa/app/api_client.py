@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -41,11 +42,17 @@ class _Watched(io.FileIO):
 
 
 class ApiClient:
-    """`async with ApiClient(url, token) as api:`. Every call raises ApiError for a problem."""
+    """`async with ApiClient(url, token) as api:`. Every call raises ApiError for a problem.
 
-    def __init__(self, url: str, token: str) -> None:
+    `tls`: what the core's certificate is verified by, when not by the system's authorities.
+    """
+
+    def __init__(self, url: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self.url = url.rstrip("/")
-        self._session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else {})
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            connector=aiohttp.TCPConnector(ssl=tls or True),
+        )
 
     async def __aenter__(self) -> Self:
         return self
