@@ -28,6 +28,7 @@ from loa.broadcast.air.media_port import (
     Ready,
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
+from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.library import Library
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
@@ -144,9 +145,11 @@ class Core:
         receipts = self._receipts = Receipts(db)
         stack.push_async_callback(receipts.close)
         broadcasts = Broadcasts(db)
+        audio = folder / "audio"
         library = await Library.open(
             db,
-            folder / "audio",
+            await AudioFolder.open(audio),
+            audio / "tmp",
             target_lufs=config.target_lufs,
             true_peak_dbtp=config.true_peak_dbtp,
             bitrate_bps=config.bitrate_bps,

@@ -31,6 +31,7 @@ _TITLES: Mapping[int, str] = {
     428: "Without If-Match",
     429: "Too fast",
     503: "Not now",
+    507: "No room for it",
 }
 
 
@@ -223,6 +224,8 @@ def _statuses(operation: Operation) -> set[int]:
         found |= {409, 422}
     if operation.body is not None or operation.form is not None:
         found |= {408, 413, 415}
+    if operation.form is not None:
+        found.add(507)
     if operation.path.startswith("/listen/"):
         found.add(410)
     if operation.query is not None:

@@ -21,6 +21,7 @@ from loa.broadcast.air.generation import Request
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_local import MediaLocal
 from loa.broadcast.air.media_port import AirEnded, AirProgress
+from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.library import Library
 from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
@@ -66,7 +67,9 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     db = await Database.open(url)
     keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
     areas, endpoints, receipts, broadcasts = Areas(db), Endpoints(db), Receipts(db), Broadcasts(db)
-    library = await Library.open(db, folder / "audio", IngestPool(lambda: ThreadPoolExecutor(1)))
+    audio = folder / "audio"
+    pool = IngestPool(lambda: ThreadPoolExecutor(1))
+    library = await Library.open(db, await AudioFolder.open(audio), audio / "tmp", pool)
     hub = Hub(areas=areas, endpoints=endpoints, receipts=receipts, keyring=keyring, clock=clock)
     book = OrderBook(db, keyring)
     director = Director(

@@ -69,7 +69,7 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
         elif kind == "settled":
             assert (await at.broadcasts.get(subject)).state is BroadcastState.STOPPED
     for programme in await at.library.list():
-        data = at.library.path(programme).read_bytes()
+        data = (await at.library.file(programme)).read_bytes()
         assert hashlib.sha256(data).digest() == programme.sha256
     assert list((folder / "audio" / "tmp").iterdir()) == []
     last = None

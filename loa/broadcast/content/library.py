@@ -1,4 +1,4 @@
-"""The library: programmes as files named by what they hold, and what the store knows of them."""
+"""The library: programmes, their sound in the audio store, and what the database knows of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loa.broadcast.content.audio_file import MAX_DURATION_S
+from loa.broadcast.content.audio_store import AudioStore
+from loa.broadcast.content.disk import failure
 from loa.broadcast.content.ingest import Ingested
 from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
@@ -20,7 +22,6 @@ from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST, Page
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import OggOpusFile, read_ogg_opus
-from loa.durable import sync_folder
 from loa.errors import MediaError, NotAudio, NotFound, StoreError, WireError
 from loa.model import new_id
 
@@ -50,15 +51,16 @@ class Upload:
 
 
 class Library:
-    """Programmes under `folder`: `<first two digits>/<SHA-256>.ogg`; what is being made lies under `tmp/`.
+    """Programmes whose sound lies in `store`; what is being made lies in the folder `scratch`.
 
-    Made by `open`. A file is on disk before the store names it, and never changes after.
+    Made by `open`. A sound is durable before the database names it, and never changes after.
     """
 
     def __init__(
         self,
         db: Database,
-        folder: Path,
+        store: AudioStore,
+        scratch: Path,
         pool: IngestPool | None = None,
         *,
         target_lufs: float = -16.0,
@@ -66,8 +68,8 @@ class Library:
         bitrate_bps: int = 64_000,
     ) -> None:
         self._programmes = Programmes(db)
-        self._folder = folder
-        self._scratch = folder / "tmp"
+        self._store = store
+        self._scratch = scratch
         self._pool = pool or IngestPool()
         self._settings = (target_lufs, true_peak_dbtp, bitrate_bps)
 
@@ -75,20 +77,23 @@ class Library:
     async def open(
         cls,
         db: Database,
-        folder: Path,
+        store: AudioStore,
+        scratch: Path,
         pool: IngestPool | None = None,
         *,
         target_lufs: float = -16.0,
         true_peak_dbtp: float = -1.5,
         bitrate_bps: int = 64_000,
     ) -> Library:
-        """The library in `folder`, which is made if need be and freed of what an earlier process left half done.
+        """A library; `scratch` is made if need be, and freed of what an earlier process left half done.
 
-        StoreError when the folder cannot be used. One process at a time uses a folder.
+        StoreError when the folder cannot be used. One process at a time uses it; where the store is a folder too,
+        both lie on one file system.
         """
         library = cls(
             db,
-            folder,
+            store,
+            scratch,
             pool,
             target_lufs=target_lufs,
             true_peak_dbtp=true_peak_dbtp,
@@ -97,7 +102,7 @@ class Library:
         try:
             await asyncio.to_thread(library._clean)
         except OSError as error:
-            raise StoreError(f"the programmes' folder {folder} cannot be used: {error}") from error
+            raise StoreError(f"the folder {scratch} cannot be used: {error}") from error
         return library
 
     def _clean(self) -> None:
@@ -129,7 +134,7 @@ class Library:
         try:
             upload = Upload(Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch)))
         except OSError as error:
-            raise StoreError(f"no room for a new programme: {error}") from error
+            raise failure("the upload cannot be stored", error) from error
         try:
             await _receive(chunks, upload.file, max_bytes)
             yield upload
@@ -150,7 +155,7 @@ class Library:
         try:
             upload.work = self._pool.submit(upload.file, fresh, *self._settings)
             ingested = await asyncio.wrap_future(upload.work)
-            await asyncio.to_thread(self._take_in, fresh, ingested.sha256)
+            await self._store.put(ingested.sha256, fresh, act.now_ms)
         except BrokenExecutor as error:
             raise MediaError("the file cannot be read: it brought its decoder down") from error
         programme = Programme(
@@ -169,18 +174,6 @@ class Library:
         await self._programmes.create(programme, act)
         return programme
 
-    def _take_in(self, fresh: Path, sha256: bytes) -> None:
-        final = self._path(sha256)
-        try:
-            made = not final.parent.exists()
-            final.parent.mkdir(exist_ok=True)
-            fresh.replace(final)
-            sync_folder(final.parent)
-            if made:
-                sync_folder(self._folder)
-        except OSError as error:
-            raise StoreError(f"the programme cannot be stored: {error}") from error
-
     async def get(self, programme_id: bytes) -> Programme:
         """The programme; NotFound."""
         return await self._programmes.get(programme_id)
@@ -189,30 +182,28 @@ class Library:
         """A page of the programmes, of one class if it is given; BadCursor."""
         return await self._programmes.list(page, klass)
 
-    def path(self, programme: Programme) -> Path:
-        """Its Ogg Opus file."""
-        return self._path(programme.sha256)
-
-    def _path(self, sha256: bytes) -> Path:
-        name = sha256.hex()
-        return self._folder / name[:2] / f"{name}.ogg"
+    async def file(self, programme: Programme) -> Path:
+        """Its Ogg Opus file, to be read; NotFound when it is missing."""
+        try:
+            return await self._store.fetch(programme.sha256)
+        except NotFound as error:
+            raise NotFound(f"the file of {programme.title!r} is missing") from error
 
     async def packets(self, programme: Programme) -> Sequence[bytes]:
         """Its Opus packets, `programme.frames` of them; NotFound without its file, MediaError if it is damaged."""
-        return (await asyncio.to_thread(self._read, programme)).packets
-
-    def _read(self, programme: Programme) -> OggOpusFile:
-        path = self.path(programme)
+        path = await self.file(programme)
         try:
-            return read_ogg_opus(path.read_bytes(), _MAX_FILE_BYTES, _MAX_PACKETS)
-        except FileNotFoundError as error:
-            raise NotFound(f"the file of {programme.title!r} is missing") from error
+            return (await asyncio.to_thread(_read, path)).packets
         except (WireError, OSError) as error:
             raise MediaError(f"the file of {programme.title!r} cannot be read: {error}") from error
 
     async def close(self) -> None:
         """End the worker; a programme that is being made is waited for."""
         await asyncio.to_thread(self._pool.close)
+
+
+def _read(path: Path) -> OggOpusFile:
+    return read_ogg_opus(path.read_bytes(), _MAX_FILE_BYTES, _MAX_PACKETS)
 
 
 async def _receive(chunks: AsyncIterator[bytes], path: Path, max_bytes: int) -> None:
@@ -232,4 +223,4 @@ def _append(path: Path, chunk: bytes) -> None:
         with path.open("ab") as file:
             file.write(chunk)
     except OSError as error:
-        raise StoreError(f"the upload cannot be stored: {error}") from error
+        raise failure("the upload cannot be stored", error) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -62,8 +62,10 @@ async def programme_audio(request: web.Request) -> web.StreamResponse:
     """The stored Ogg Opus file of a programme."""
     core = services(request)
     programme = await core.programmes.get(path_id(request))
-    path = core.library.path(programme)
-    if not await asyncio.to_thread(path.is_file):
-        log.error("a programme's file is missing", programme=id_text(programme.id), file=str(path))
-        raise NotFound("this programme's file is missing")
-    return web.FileResponse(path, headers={"Content-Type": "audio/ogg"})
+    try:
+        path = await core.library.file(programme)
+    except NotFound:
+        log.error("a programme's file is missing", programme=id_text(programme.id), sha256=programme.sha256.hex())
+        raise
+    digest = base64.b64encode(programme.sha256).decode()
+    return web.FileResponse(path, headers={"Content-Type": "audio/ogg", "Repr-Digest": f"sha-256=:{digest}:"})

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.library import Library, TooLarge
 from loa.broadcast.content.worker import IngestPool, spawn_process
 from loa.broadcast.journal.act import system
@@ -43,9 +44,13 @@ def _files(folder: Path) -> list[Path]:
 @pytest.fixture
 async def library(db: Database, tmp_path: Path) -> AsyncIterator[Library]:
     """A library whose worker is a thread: it starts at once."""
-    opened = await Library.open(db, tmp_path / "audio", IngestPool(lambda: ThreadPoolExecutor(1)))
+    opened = await opened_in(db, tmp_path / "audio", IngestPool(lambda: ThreadPoolExecutor(1)))
     yield opened
     await opened.close()
+
+
+async def opened_in(db: Database, folder: Path, pool: IngestPool | None = None) -> Library:
+    return await Library.open(db, await AudioFolder.open(folder), folder / "tmp", pool)
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +65,10 @@ async def test_an_upload_becomes_a_programme_and_its_packets(library: Library, t
     assert (programme.title, programme.klass, programme.duration_ms) == ("Còi thử", "emergency", 1500)
     packets = await library.packets(programme)
     assert len(packets) == programme.frames
-    data = library.path(programme).read_bytes()
+    data = (await library.file(programme)).read_bytes()
     assert list(packets) == read_ogg_opus(data).packets
     assert len(data) == programme.size_bytes
-    assert _files(tmp_path / "audio") == [library.path(programme)]
+    assert _files(tmp_path / "audio") == [await library.file(programme)]
     assert await library.get(programme.id) == programme
     assert await library.list() == [programme]
 
@@ -73,7 +78,7 @@ async def test_the_same_sound_twice_is_two_programmes_of_one_file(library: Libra
     one = await library.add(_chunks(sound), "one", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     two = await library.add(_chunks(sound), "two", ProgrammeClass.ROUTINE, system(NOW_MS + 1), MOST)
     assert one.id != two.id
-    assert library.path(one) == library.path(two)
+    assert await library.file(one) == await library.file(two)
     assert len(_files(tmp_path / "audio")) == 1
     assert await library.list(FIRST.behind(one)) == [two]
 
@@ -132,7 +137,7 @@ class _Held(Executor):
 
 async def test_a_caller_that_gives_up_leaves_nothing_once_the_worker_is_done(db: Database, tmp_path: Path) -> None:
     held = _Held()
-    library = await Library.open(db, tmp_path / "audio", IngestPool(lambda: held))
+    library = await opened_in(db, tmp_path / "audio", IngestPool(lambda: held))
     task = asyncio.create_task(
         library.add(_chunks(wav(siren(0.5))), "given up", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
     )
@@ -153,19 +158,19 @@ async def test_what_an_earlier_process_left_is_cleaned_up(db: Database, tmp_path
     kept = tmp_path / "audio" / "ab" / "abcd.ogg"
     kept.parent.mkdir()
     kept.write_bytes(b"whole")
-    await Library.open(db, tmp_path / "audio")
+    await opened_in(db, tmp_path / "audio")
     assert _files(tmp_path / "audio") == [kept]
 
 
 async def test_a_folder_that_cannot_be_used_is_a_clear_error(db: Database, tmp_path: Path) -> None:
     (tmp_path / "audio").write_bytes(b"")
     with pytest.raises(StoreError, match="cannot be used"):
-        await Library.open(db, tmp_path / "audio")
+        await opened_in(db, tmp_path / "audio")
 
 
 async def test_a_programme_whose_file_is_gone_or_damaged_is_a_clear_error(library: Library) -> None:
     programme = await library.add(_chunks(wav(siren(0.5))), "x", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
-    path = library.path(programme)
+    path = await library.file(programme)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -194,7 +199,7 @@ async def test_a_worker_that_dies_fails_one_upload_and_the_next_gets_a_new_worke
     db: Database, tmp_path: Path
 ) -> None:
     make = _DyingFirst()
-    library = await Library.open(db, tmp_path / "audio", IngestPool(make))
+    library = await opened_in(db, tmp_path / "audio", IngestPool(make))
     sound = wav(siren(0.5))
     with pytest.raises(MediaError, match="brought its decoder down"):
         await library.add(_chunks(sound), "first", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
