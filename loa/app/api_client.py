@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -69,12 +70,14 @@ class ApiClient:
         body = {"area_id": area_id, "name": name, "valid_s": valid_s}
         return str((await self.call("POST", "/api/v1/enrolments", body))["code"])
 
-    async def upload(self, title: str, file: Path, klass: str = "routine") -> Json:
-        """Store a programme from an audio file."""
+    async def upload(self, title: str, file: Path, klass: str = "routine", area_id: str | None = None) -> Json:
+        """Store a programme from an audio file: of an area, or the whole city's."""
         with file.open("rb") as opened:
             form = aiohttp.FormData()
             form.add_field("title", title)
             form.add_field("class", klass)
+            if area_id is not None:
+                form.add_field("area_id", area_id)
             form.add_field("file", opened, filename=file.name)
             async with self._session.post(f"{self.url}/api/v1/programmes", data=form) as answer:
                 return await self._json(answer)
@@ -100,13 +103,13 @@ class ApiClient:
             "POST", "/api/v1/broadcasts", {"programme_id": programme_id, "targets": targets, **more}
         )
 
-    async def items(self, path: str) -> list[Json]:
-        """All items of a paged list."""
+    async def items(self, path: str, **filters: str) -> list[Json]:
+        """All items of a paged list, by these filters."""
         gathered: list[Json] = []
-        after = ""
+        query = {"limit": "500", **filters}
         while True:
-            got = await self.call("GET", f"{path}?limit=500{after}")
+            got = await self.call("GET", f"{path}?{urlencode(query)}")
             gathered += got["items"]
             if not got.get("next"):
                 return gathered
-            after = f"&after={got['next']}"
+            query["after"] = got["next"]

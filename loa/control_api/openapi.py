@@ -104,7 +104,8 @@ def _of(names: Mapping[tuple[type[BaseModel], str], str], model: type[BaseModel]
 def _form(model: type[BaseModel]) -> Json:
     schema = model.model_json_schema(mode="validation")
     assert "$defs" not in schema or all("enum" in d for d in schema["$defs"].values())
-    properties = {name: _inlined(each, schema.get("$defs", {})) for name, each in schema["properties"].items()}
+    definitions = schema.get("$defs", {})
+    properties = {name: _without_null(each, definitions) for name, each in schema["properties"].items()}
     properties["file"] = {"type": "string", "contentMediaType": "application/octet-stream"}
     required = [*schema.get("required", []), "file"]
     return {"schema": {"type": "object", "properties": properties, "required": required}}
@@ -120,6 +121,16 @@ def _inlined(schema: Json, definitions: Json) -> Json:
     if "allOf" in schema:
         return {**schema, "allOf": [_inlined(each, definitions) for each in schema["allOf"]]}
     return schema
+
+
+def _without_null(schema: Json, definitions: Json) -> Json:
+    """A property of a query or a form, which have no null: what is optional is left out."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    if len(kinds) != 1:
+        return _inlined(schema, definitions)
+    dropped = ("anyOf", "title", *(["default"] if schema.get("default") is None else []))
+    kept = {key: value for key, value in schema.items() if key not in dropped}
+    return _inlined({**kept, **kinds[0]}, definitions)
 
 
 def _tag(path: str) -> str:
@@ -146,10 +157,7 @@ def _query_parameters(operation: Operation) -> list[Json]:
     required = schema.get("required", [])
     found = []
     for name, each in schema.get("properties", {}).items():
-        # A query has no null: what is optional is left out.
-        kinds = [k for k in each.get("anyOf", [each]) if k.get("type") != "null"]
-        one = {k: v for k, v in each.items() if k not in ("anyOf", "default", "title")} if len(kinds) == 1 else each
-        one = _inlined({**one, **kinds[0]} if len(kinds) == 1 else each, schema.get("$defs", {}))
+        one = _without_null(each, schema.get("$defs", {}))
         parameter: Json = {"name": name, "in": "query", "required": name in required}
         if "description" in one:
             parameter["description"] = one.pop("description")

@@ -18,7 +18,7 @@ from loa.control_api.models.enrolments import (
 )
 from loa.control_api.models.events import EventsQuery
 from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsQuery
-from loa.control_api.models.programmes import ProgrammeForm, ProgrammeOut, ProgrammesQuery
+from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, ProgrammeOut, ProgrammesQuery
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
 from loa.control_api.operation import Operation
 from loa.control_api.routes import (
@@ -71,7 +71,10 @@ OPERATIONS = (
     Operation("GET", "/api/v1/programmes", programmes.list_programmes, Right.PROGRAMMES_READ,
               query=ProgrammesQuery, answer=ProgrammeOut, many=True),
     Operation("GET", "/api/v1/programmes/{id}", programmes.get_programme, Right.PROGRAMMES_READ,
-              answer=ProgrammeOut),
+              answer=ProgrammeOut, versioned=True),
+    Operation("PATCH", "/api/v1/programmes/{id}", programmes.change_programme, Right.PROGRAMMES_WRITE,
+              body=ProgrammeChange, answer=ProgrammeOut, versioned=True),
+    Operation("DELETE", "/api/v1/programmes/{id}", programmes.delete_programme, Right.PROGRAMMES_WRITE, status=204),
     Operation("GET", "/api/v1/programmes/{id}/audio", programmes.programme_audio, Right.PROGRAMMES_READ,
               answer=OGG),
 

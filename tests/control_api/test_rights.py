@@ -27,8 +27,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ANYWHERE = frozenset(
     {
         Right.AREAS_READ,
-        Right.PROGRAMMES_READ,
-        Right.PROGRAMMES_WRITE,
     }
 )
 """Rights that need not hold in any special area."""
@@ -37,21 +35,27 @@ NOT_SCOPED = frozenset(
         "/api/v1/endpoints",
         "/api/v1/enrolments",
         "/api/v1/broadcasts",
-        "/api/v1/broadcasts/{id}",
+        "/api/v1/programmes",
         "/api/v1/events",
     }
 )
 """GET routes that answer everybody who has the right, with what is theirs."""
+HIDDEN = ("/api/v1/endpoints/{id}", "/api/v1/programmes/{id}", "/api/v1/broadcasts/{id}")
+"""Things that are answered as if they were not there where they are not the caller's."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Two communes, each with a speaker and with a broadcast that has ended; a token for every role and place."""
+    """Two communes, each with a speaker, a programme, and a broadcast that has ended; tokens for roles and places.
+
+    `programme` is the whole city's.
+    """
 
     url: str
     areas: dict[str, str]
     endpoints: dict[str, str]
     broadcasts: dict[str, str]
+    programmes: dict[str, str]
     programme: str
     tokens: dict[tuple[Role, str], str]
 
@@ -66,7 +70,9 @@ async def stage(core: Core, api: ApiClient, tmp_path_factory: pytest.TempPathFac
     areas = {name: await api.create_area(name, "commune", city) for name in ("own", "other")}
     endpoints: dict[str, str] = {}
     broadcasts: dict[str, str] = {}
+    programmes: dict[str, str] = {}
     for name, area in areas.items():
+        programmes[name] = str((await api.upload("Bản tin xã", sound, area_id=area))["id"])
         endpoint_id = await enrol.claim(api.url, await api.enrolment_code(area, "Loa thử"), folder / name)
         endpoints[name] = id_text(endpoint_id)
         broadcast = (await api.start(programme, areas=[area]))["id"]
@@ -77,14 +83,14 @@ async def stage(core: Core, api: ApiClient, tmp_path_factory: pytest.TempPathFac
         for place, area_id in (("own", areas["own"]), ("everywhere", None)):
             made = await api.call("POST", "/api/v1/tokens", {"name": role, "role": role, "area_id": area_id})
             tokens[role, place] = made["token"]
-    yield Stage(api.url, areas, endpoints, broadcasts, programme, tokens)
+    yield Stage(api.url, areas, endpoints, broadcasts, programmes, programme, tokens)
 
 
-def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | None]:
+def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | aiohttp.FormData | None]:
     """The path and body of a request that means the commune `target`, and changes nothing that others need."""
     area = stage.areas[target]
     ids = {"endpoints": stage.endpoints[target], "broadcasts": stage.broadcasts[target], "areas": area}
-    ids["programmes"] = stage.programme
+    ids["programmes"] = stage.programmes[target]
     ids["tokens"] = area  # no token has this id
     path = operation.path
     if found := re.match(r"/api/v1/(\w+)/\{id\}", path):
@@ -95,6 +101,12 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | 
         "/api/v1/broadcasts": {"programme_id": stage.programme, "targets": {"areas": [area]}},
         "/api/v1/tokens": {"name": "Thử", "role": "viewer", "area_id": area},
     }
+    if operation.path == "/api/v1/programmes" and operation.method == "POST":
+        form = aiohttp.FormData()
+        form.add_field("title", "Không phải âm thanh")
+        form.add_field("area_id", area)
+        form.add_field("file", b"text", filename="x.txt")
+        return path, form
     return path, bodies.get(path) if operation.method == "POST" else None
 
 
@@ -115,8 +127,12 @@ def allowed(operation: Operation, role: Role, place: str, target: str) -> bool:
     return target == "own"
 
 
-# Revoking ends a device for all who come after: it has a test of its own.
-ASKED = [o for o in OPERATIONS if o.right is not None and not o.path.endswith("endpoints/{id}/revoke")]
+# What ends a thing for all who come after has a test of its own.
+ASKED = [
+    o
+    for o in OPERATIONS
+    if o.right is not None and not o.path.endswith("endpoints/{id}/revoke") and o.method != "DELETE"
+]
 
 
 @pytest.mark.parametrize("operation", ASKED, ids=lambda o: f"{o.method} {o.path}")
@@ -125,14 +141,19 @@ async def test_a_route_lets_in_whom_its_right_names_and_nobody_else(operation: O
         for (role, place), token in stage.tokens.items():
             for target in ("own", "other"):
                 path, body = asked(operation, stage, target)
+                form = body if isinstance(body, aiohttp.FormData) else None
                 async with session.request(
-                    operation.method, stage.url + path, json=body, headers={"Authorization": f"Bearer {token}"}
+                    operation.method,
+                    stage.url + path,
+                    json=None if form else body,
+                    data=form,
+                    headers={"Authorization": f"Bearer {token}"},
                 ) as answer:
                     may = allowed(operation, role, place, target)
                     endless = answer.content_type == "text/event-stream"
                     said = "" if endless else await answer.text(errors="replace")
                     case = f"{role} of {place} at {target}: {answer.status} {said}"
-                    hidden = operation.path == "/api/v1/endpoints/{id}" and answer.status == 404
+                    hidden = operation.path.startswith(HIDDEN) and answer.status == 404
                     assert (answer.status != 403 and not hidden) == may, case
                     assert answer.status not in (401, 500), case
                     if answer.status == 403:

@@ -22,19 +22,19 @@ from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_local import MediaLocal
 from loa.broadcast.air.media_port import AirEnded, AirProgress
 from loa.broadcast.content.audio_folder import AudioFolder
-from loa.broadcast.content.library import Library
+from loa.broadcast.content.library import Draft, Library
 from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.people.rights import Role
-from loa.broadcast.records import ProgrammeClass
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.tokens import Tokens
 from loa.control_api.bearer import BearerTokens
 from loa.model import EndpointKind, id_text
@@ -52,6 +52,7 @@ class Rooms:
     db: Database
     areas: Areas
     enrolments: Enrolments
+    programmes: Programmes
     library: Library
     broadcasts: Broadcasts
     director: Director
@@ -87,6 +88,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
             db,
             areas,
             Enrolments(db, areas, keyring),
+            Programmes(db),
             library,
             broadcasts,
             director,
@@ -137,7 +139,7 @@ async def work(at: Rooms, acknowledge: Any, round_: str) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield sounds.wav(sounds.siren(0.3))
 
-    programme = await at.library.add(chunks(), "Còi thử", ProgrammeClass.ROUTINE, act("upload"), 1 << 20)
+    programme = await at.library.add(chunks(), Draft("Còi thử"), act("upload"), 1 << 20)
     acknowledge("programme", programme.id)
     request = Request(programme, (area.id,), (), priority=64, volume=100, play_delay_ms=400)
     broadcast = await at.director.start(request, act("start"))

@@ -60,7 +60,7 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
         elif kind == "revoked":
             assert (await at.tokens.get(subject)).revoked_ms is not None
         elif kind == "programme":
-            programme = await at.library.get(subject)
+            programme = await at.programmes.get(subject)
             assert len(await at.library.packets(programme)) == programme.frames
         elif kind == "broadcast":
             assert (await at.broadcasts.get(subject)).state not in (BroadcastState.PREPARING, BroadcastState.ON_AIR)
@@ -68,7 +68,7 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
             assert (await at.book.of_broadcast(subject))[-1].stored.action == Action.STOP
         elif kind == "settled":
             assert (await at.broadcasts.get(subject)).state is BroadcastState.STOPPED
-    for programme in await at.library.list():
+    for programme in await at.programmes.list():
         data = (await at.library.file(programme)).read_bytes()
         assert hashlib.sha256(data).digest() == programme.sha256
     assert list((folder / "audio" / "tmp").iterdir()) == []

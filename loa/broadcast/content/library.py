@@ -19,7 +19,6 @@ from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
-from loa.broadcast.store.paging import FIRST, Page
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import OggOpusFile, read_ogg_opus
 from loa.errors import MediaError, NotAudio, NotFound, StoreError, WireError
@@ -35,6 +34,15 @@ class TooLarge(MediaError):
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"the file has more than {max_bytes} bytes")
         self.max_bytes = max_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What people say of a programme that is to be made."""
+
+    title: str
+    klass: ProgrammeClass = ProgrammeClass.ROUTINE
+    area_id: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -113,17 +121,10 @@ class Library:
             else:
                 left.unlink()
 
-    async def add(
-        self,
-        chunks: AsyncIterator[bytes],
-        title: str,
-        klass: ProgrammeClass,
-        act: Act,
-        max_bytes: int,
-    ) -> Programme:
+    async def add(self, chunks: AsyncIterator[bytes], draft: Draft, act: Act, max_bytes: int) -> Programme:
         """Make a programme of a sound file that comes in pieces: `receive` and `make` in one."""
         async with self.receive(chunks, max_bytes) as upload:
-            return await self.make(upload, title, klass, act)
+            return await self.make(upload, draft, act)
 
     @asynccontextmanager
     async def receive(self, chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[Upload]:
@@ -145,11 +146,11 @@ class Library:
                 # Nobody waits for it any more, but the worker still writes there.
                 upload.work.add_done_callback(lambda _: shutil.rmtree(upload.folder, ignore_errors=True))
 
-    async def make(self, upload: Upload, title: str, klass: ProgrammeClass, act: Act) -> Programme:
+    async def make(self, upload: Upload, draft: Draft, act: Act) -> Programme:
         """Make a programme of a file that was received.
 
-        NotAudio and MediaError as content/ingest.py; StoreError when the disk fails; Conflict when the act has
-        happened before. Whatever happens, nothing half done stays.
+        NotAudio and MediaError as content/ingest.py; StoreError when the disk fails; NotFound for an area that is
+        none; Conflict when the act has happened before. Whatever happens, nothing half done stays.
         """
         fresh = upload.folder / "programme.ogg"
         try:
@@ -160,8 +161,8 @@ class Library:
             raise MediaError("the file cannot be read: it brought its decoder down") from error
         programme = Programme(
             id=new_id(act.now_ms),
-            title=title,
-            klass=klass,
+            title=draft.title,
+            klass=draft.klass,
             sha256=ingested.sha256,
             samples=ingested.samples,
             frames=ingested.frames,
@@ -170,17 +171,11 @@ class Library:
             size_bytes=ingested.size_bytes,
             loudness_lufs=ingested.loudness_lufs,
             created_ms=act.now_ms,
+            area_id=draft.area_id,
+            owner=act.actor,
         )
         await self._programmes.create(programme, act)
         return programme
-
-    async def get(self, programme_id: bytes) -> Programme:
-        """The programme; NotFound."""
-        return await self._programmes.get(programme_id)
-
-    async def list(self, page: Page = FIRST, klass: ProgrammeClass | None = None) -> list[Programme]:
-        """A page of the programmes, of one class if it is given; BadCursor."""
-        return await self._programmes.list(page, klass)
 
     async def file(self, programme: Programme) -> Path:
         """Its Ogg Opus file, to be read; NotFound when it is missing."""

@@ -64,6 +64,7 @@ async def tell(
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an event down for those who watch; without a trace in the audit log."""
-    paths = await stored_areas.paths(connection, areas)
+    where = sorted(set(areas))
+    paths = await stored_areas.paths(connection, where)
     reach = sorted(frozenset().union(*paths.values()))
-    await stored.insert_event(connection, now_ms, kind, subject, reach, chain.entry_text(data or {}))
+    await stored.insert_event(connection, now_ms, kind, subject, where, reach, chain.entry_text(data or {}))

@@ -75,13 +75,25 @@ async def insert_link(
 
 
 async def insert_event(
-    connection: AsyncConnection, at_ms: int, kind: str, subject: str, reach: Sequence[bytes], data: str
+    connection: AsyncConnection,
+    at_ms: int,
+    kind: str,
+    subject: str,
+    areas: Sequence[bytes],
+    reach: Sequence[bytes],
+    data: str,
 ) -> None:
-    """Add an event under the next number."""
+    """Add an event under the next number. `areas`: where it happened; `reach`: these and all above them."""
     last = (await connection.execute(select(func.max(event.c.seq)))).scalar_one_or_none() or 0
     await connection.execute(
         event.insert().values(
-            seq=last + 1, at_ms=at_ms, kind=kind, subject=subject, reach=b"".join(reach), data=data
+            seq=last + 1,
+            at_ms=at_ms,
+            kind=kind,
+            subject=subject,
+            areas=b"".join(areas),
+            reach=b"".join(reach),
+            data=data,
         )
     )
 
@@ -112,9 +124,11 @@ async def event_range(connection: AsyncConnection) -> tuple[int, int]:
 
 def _event(row: Row[Any]) -> Event:
     values = dict(row._mapping)
-    packed = values["reach"]
-    reach = frozenset(packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES))
-    return Event(**{**values, "reach": reach})
+    return Event(**{**values, "areas": _ids(values["areas"]), "reach": _ids(values["reach"])})
+
+
+def _ids(packed: bytes) -> frozenset[bytes]:
+    return frozenset(packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES))
 
 
 async def insert_key(

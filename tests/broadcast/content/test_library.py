@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import pytest
 
 from loa.broadcast.content.audio_folder import AudioFolder
-from loa.broadcast.content.library import Library, TooLarge
+from loa.broadcast.content.library import Draft, Library, TooLarge
 from loa.broadcast.content.worker import IngestPool, spawn_process
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST
+from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import read_ogg_opus
 from loa.errors import MediaError, NotAudio, NotFound, StoreError
 from tests.sounds import siren, wav
@@ -58,9 +59,11 @@ def _no_limits_on_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loa.broadcast.content.worker.resource.setrlimit", lambda *_: None)
 
 
-async def test_an_upload_becomes_a_programme_and_its_packets(library: Library, tmp_path: Path) -> None:
+async def test_an_upload_becomes_a_programme_and_its_packets(
+    library: Library, db: Database, tmp_path: Path
+) -> None:
     programme = await library.add(
-        _chunks(wav(siren(1.5))), "Còi thử", ProgrammeClass.EMERGENCY, system(NOW_MS), MOST
+        _chunks(wav(siren(1.5))), Draft("Còi thử", ProgrammeClass.EMERGENCY), system(NOW_MS), MOST
     )
     assert (programme.title, programme.klass, programme.duration_ms) == ("Còi thử", "emergency", 1500)
     packets = await library.packets(programme)
@@ -69,18 +72,19 @@ async def test_an_upload_becomes_a_programme_and_its_packets(library: Library, t
     assert list(packets) == read_ogg_opus(data).packets
     assert len(data) == programme.size_bytes
     assert _files(tmp_path / "audio") == [await library.file(programme)]
-    assert await library.get(programme.id) == programme
-    assert await library.list() == [programme]
+    assert await Programmes(db).list() == [programme]
 
 
-async def test_the_same_sound_twice_is_two_programmes_of_one_file(library: Library, tmp_path: Path) -> None:
+async def test_the_same_sound_twice_is_two_programmes_of_one_file(
+    library: Library, db: Database, tmp_path: Path
+) -> None:
     sound = wav(siren(0.5))
-    one = await library.add(_chunks(sound), "one", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
-    two = await library.add(_chunks(sound), "two", ProgrammeClass.ROUTINE, system(NOW_MS + 1), MOST)
+    one = await library.add(_chunks(sound), Draft("one"), system(NOW_MS), MOST)
+    two = await library.add(_chunks(sound), Draft("two"), system(NOW_MS + 1), MOST)
     assert one.id != two.id
     assert await library.file(one) == await library.file(two)
     assert len(_files(tmp_path / "audio")) == 1
-    assert await library.list(FIRST.behind(one)) == [two]
+    assert await Programmes(db).list(FIRST.behind(one)) == [two]
 
 
 @pytest.mark.parametrize(
@@ -88,15 +92,17 @@ async def test_the_same_sound_twice_is_two_programmes_of_one_file(library: Libra
     [(b"", NotAudio), (b"not a sound at all" * 500, NotAudio), (wav(siren(1.0))[:50_000], MediaError)],
 )
 async def test_what_is_no_sound_leaves_nothing(
-    library: Library, tmp_path: Path, data: bytes, error: type[MediaError]
+    library: Library, db: Database, tmp_path: Path, data: bytes, error: type[MediaError]
 ) -> None:
     with pytest.raises(error):
-        await library.add(_chunks(data), "bad", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+        await library.add(_chunks(data), Draft("bad"), system(NOW_MS), MOST)
     assert list((tmp_path / "audio").rglob("*")) == [tmp_path / "audio" / "tmp"]
-    assert await library.list() == []
+    assert await Programmes(db).list() == []
 
 
-async def test_more_than_the_most_is_refused_without_reading_all_of_it(library: Library, tmp_path: Path) -> None:
+async def test_more_than_the_most_is_refused_without_reading_all_of_it(
+    library: Library, db: Database, tmp_path: Path
+) -> None:
     given = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -106,18 +112,18 @@ async def test_more_than_the_most_is_refused_without_reading_all_of_it(library: 
             yield bytes(1000)
 
     with pytest.raises(TooLarge) as caught:
-        await library.add(endless(), "endless", ProgrammeClass.ROUTINE, system(NOW_MS), 10_000)
+        await library.add(endless(), Draft("endless"), system(NOW_MS), 10_000)
     assert (caught.value.max_bytes, given) == (10_000, 11)
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing_and_says_what_broke(
-    library: Library, tmp_path: Path
+    library: Library, db: Database, tmp_path: Path
 ) -> None:
     with pytest.raises(ConnectionResetError):
-        await library.add(_cut_off(wav(siren(1.0))), "gone", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+        await library.add(_cut_off(wav(siren(1.0))), Draft("gone"), system(NOW_MS), MOST)
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
-    assert await library.list() == []
+    assert await Programmes(db).list() == []
 
 
 class _Held(Executor):
@@ -138,16 +144,14 @@ class _Held(Executor):
 async def test_a_caller_that_gives_up_leaves_nothing_once_the_worker_is_done(db: Database, tmp_path: Path) -> None:
     held = _Held()
     library = await opened_in(db, tmp_path / "audio", IngestPool(lambda: held))
-    task = asyncio.create_task(
-        library.add(_chunks(wav(siren(0.5))), "given up", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
-    )
+    task = asyncio.create_task(library.add(_chunks(wav(siren(0.5))), Draft("given up"), system(NOW_MS), MOST))
     await held.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.to_thread(held.work[0])
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
-    assert await library.list() == []
+    assert await Programmes(db).list() == []
 
 
 async def test_what_an_earlier_process_left_is_cleaned_up(db: Database, tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ async def test_a_folder_that_cannot_be_used_is_a_clear_error(db: Database, tmp_p
 
 
 async def test_a_programme_whose_file_is_gone_or_damaged_is_a_clear_error(library: Library) -> None:
-    programme = await library.add(_chunks(wav(siren(0.5))), "x", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+    programme = await library.add(_chunks(wav(siren(0.5))), Draft("x"), system(NOW_MS), MOST)
     path = await library.file(programme)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -202,7 +206,7 @@ async def test_a_worker_that_dies_fails_one_upload_and_the_next_gets_a_new_worke
     library = await opened_in(db, tmp_path / "audio", IngestPool(make))
     sound = wav(siren(0.5))
     with pytest.raises(MediaError, match="brought its decoder down"):
-        await library.add(_chunks(sound), "first", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+        await library.add(_chunks(sound), Draft("first"), system(NOW_MS), MOST)
     assert list((tmp_path / "audio" / "tmp").iterdir()) == []
     ticks = 0
 
@@ -213,11 +217,11 @@ async def test_a_worker_that_dies_fails_one_upload_and_the_next_gets_a_new_worke
             ticks += 1
 
     counting = asyncio.create_task(count())
-    programme = await library.add(_chunks(sound), "second", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+    programme = await library.add(_chunks(sound), Draft("second"), system(NOW_MS), MOST)
     counting.cancel()
     assert ticks > 5
     assert make.made == 2
-    assert await library.list() == [programme]
+    assert await Programmes(db).list() == [programme]
     with pytest.raises(NotAudio):
-        await library.add(_chunks(b"text" * 100), "third", ProgrammeClass.ROUTINE, system(NOW_MS), MOST)
+        await library.add(_chunks(b"text" * 100), Draft("third"), system(NOW_MS), MOST)
     await library.close()
