@@ -35,20 +35,27 @@ SEEN_WITH: Mapping[str, Right] = {
     "token": Right.TOKENS_WRITE,
 }
 """The right with which events about a thing are seen. What is not here is seen by nobody."""
+FROM_BELOW = (Right.PROGRAMMES_READ, Right.BROADCASTS_READ)
+"""Rights with which one sees what concerns an area above one's own, because it is heard in one's own."""
 
 log = structlog.get_logger("loa.api")
 
 
-def sees(principal: Principal, event: Event) -> bool:
-    """Whether the event is about something that the caller may see, in an area that is theirs."""
+def sees(principal: Principal, event: Event, above: Mapping[Right, frozenset[bytes]]) -> bool:
+    """Whether the event is about something that the caller may see, in an area that is theirs.
+
+    `above`: for the rights FROM_BELOW, the areas above those where the caller has them.
+    """
     right = SEEN_WITH.get(event.subject.partition(":")[0])
     if right is None:
         return False
     roots = principal.roots(right)
     if roots is None or (right is Right.AREAS_READ and roots):
         return True
+    if not roots.isdisjoint(event.reach) or not above.get(right, frozenset()).isdisjoint(event.areas):
+        return True
     # A programme without an area is everybody's.
-    return not roots.isdisjoint(event.reach) or (right is Right.PROGRAMMES_READ and not event.reach and bool(roots))
+    return right is Right.PROGRAMMES_READ and not event.areas and bool(roots)
 
 
 async def watch_events(request: web.Request) -> web.StreamResponse:
@@ -84,8 +91,18 @@ async def watch_events(request: web.Request) -> web.StreamResponse:
     return answer
 
 
+async def _above(request: web.Request, principal: Principal) -> dict[Right, frozenset[bytes]]:
+    areas = services(request).areas
+    found = {}
+    for right in FROM_BELOW:
+        paths = [await areas.path(root) for root in principal.roots(right) or ()]
+        found[right] = frozenset().union(*paths)
+    return found
+
+
 async def _stream(request: web.Request, answer: web.StreamResponse, seq: int) -> None:
     feed, principal = services(request).feed, request[PRINCIPAL]
+    above = await _above(request, principal)
     if seq > feed.newest:
         await _write(answer, _frame("gap", {"after": seq, "newest": feed.newest}, feed.newest))
         seq = feed.newest
@@ -97,13 +114,13 @@ async def _stream(request: web.Request, answer: web.StreamResponse, seq: int) ->
             fresh = await authenticate(request)
             if fresh is None:
                 return
-            principal = fresh
+            principal, above = fresh, await _above(request, fresh)
             continue
         text = ""
         if events[0].seq != seq + 1:
             text = _frame("gap", {"after": seq, "newest": events[0].seq - 1}, events[0].seq - 1)
         seq = events[-1].seq
-        text += "".join(_shown(event) for event in events if sees(principal, event))
+        text += "".join(_shown(event) for event in events if sees(principal, event, above))
         await _write(answer, text or f": nothing for you\nid: {seq}\n\n")
 
 
