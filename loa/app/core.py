@@ -29,7 +29,9 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.content.audio_folder import AudioFolder
-from loa.broadcast.content.library import Library
+from loa.broadcast.content.ingest import Recipe
+from loa.broadcast.content.library import Library, Limits
+from loa.broadcast.content.uploads import Uploads
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
@@ -150,9 +152,8 @@ class Core:
             db,
             await AudioFolder.open(audio),
             audio / "tmp",
-            target_lufs=config.target_lufs,
-            true_peak_dbtp=config.true_peak_dbtp,
-            bitrate_bps=config.bitrate_bps,
+            recipe=Recipe(config.target_lufs, config.true_peak_dbtp, config.bitrate_bps, config.max_programme_s),
+            limits=Limits(config.audio_quota_bytes, config.disk_reserve_bytes),
         )
         stack.push_async_callback(library.close)
         tokens = BearerTokens(Tokens(db))
@@ -199,6 +200,7 @@ class Core:
             enrolments=Enrolments(db, self._areas, keyring),
             programmes=Programmes(db),
             library=library,
+            uploads=Uploads(config.uploads_at_once, config.uploads_per_caller),
             broadcasts=broadcasts,
             book=book,
             receipts=receipts,

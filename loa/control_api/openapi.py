@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from loa import __version__
 from loa.control_api.models.base import Problem
 from loa.control_api.operation import Operation
+from loa.control_api.uploads import UPLOAD_ID
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -176,6 +177,15 @@ def _headers(operation: Operation) -> list[Json]:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,64}$"},
             }
         )
+    if operation.form is not None:
+        found.append(
+            {
+                "name": UPLOAD_ID,
+                "in": "header",
+                "description": "A UUID of the caller's own, under which to watch the upload.",
+                "schema": {"type": "string", "format": "uuid"},
+            }
+        )
     if operation.versioned and operation.changes:
         found.append(
             {
@@ -203,6 +213,8 @@ def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
     one_thing = isinstance(operation.answer, type) and not operation.many
     if operation.versioned or (operation.method == "GET" and one_thing):
         good["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    if operation.form is not None:
+        good["headers"] = {UPLOAD_ID: {"schema": {"type": "string", "format": "uuid"}}}
     responses: Json = {str(operation.status): good}
     if "ETag" in good.get("headers", {}) and not operation.changes:
         responses["304"] = {"description": "As you have it"}

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
+from loa.broadcast.content.audio_file import TooLong
 from loa.broadcast.content.library import TooLarge
 from loa.errors import (
     BadCursor,
@@ -36,6 +37,7 @@ REQUEST_ID = web.RequestKey("request_id", str)
 _ENROLMENT_STATUS = {"unknown": 404, "wrong": 403, "spent": 403, "used": 409, "expired": 410, "kind": 409}
 _STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
     (TooLarge, 413, "too-large"),
+    (TooLong, 422, "too-long"),
     (NotAudio, 422, "not-audio"),
     (MediaError, 422, "audio-unreadable"),
     (DiskFull, 507, "disk-full"),

@@ -20,6 +20,7 @@ from loa.control_api.models.events import EventsQuery
 from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsQuery
 from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, ProgrammeOut, ProgrammesQuery
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
+from loa.control_api.models.uploads import UploadOut
 from loa.control_api.operation import Operation
 from loa.control_api.routes import (
     areas,
@@ -32,6 +33,7 @@ from loa.control_api.routes import (
     programmes,
     public,
     tokens,
+    uploads,
 )
 
 TEXT, OGG, EVENTS, JSON_LINES = "text/plain", "audio/ogg", "text/event-stream", "application/x-ndjson"
@@ -77,6 +79,9 @@ OPERATIONS = (
     Operation("DELETE", "/api/v1/programmes/{id}", programmes.delete_programme, Right.PROGRAMMES_WRITE, status=204),
     Operation("GET", "/api/v1/programmes/{id}/audio", programmes.programme_audio, Right.PROGRAMMES_READ,
               answer=OGG),
+
+    Operation("GET", "/api/v1/uploads/{id}", uploads.get_upload, Right.PROGRAMMES_WRITE, answer=UploadOut),
+    Operation("GET", "/api/v1/uploads/{id}/events", uploads.watch_upload, Right.PROGRAMMES_WRITE, answer=EVENTS),
 
     Operation("POST", "/api/v1/broadcasts", broadcasts.start_broadcast, Right.BROADCASTS_ROUTINE,
               body=BroadcastIn, answer=BroadcastOut, status=201, once=True, urgent=True),

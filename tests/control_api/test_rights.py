@@ -15,6 +15,7 @@ from loa.app.api_client import ApiClient, Json
 from loa.app.core import Core
 from loa.broadcast.people.rights import RIGHTS, Right, Role
 from loa.control_api.operation import Operation
+from loa.control_api.routes import uploads
 from loa.control_api.table import OPERATIONS
 from loa.edge.speaker import enrol
 from loa.model import id_text
@@ -36,6 +37,8 @@ NOT_SCOPED = frozenset(
         "/api/v1/enrolments",
         "/api/v1/broadcasts",
         "/api/v1/programmes",
+        "/api/v1/uploads/{id}",
+        "/api/v1/uploads/{id}/events",
         "/api/v1/events",
     }
 )
@@ -91,7 +94,7 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, Json | 
     area = stage.areas[target]
     ids = {"endpoints": stage.endpoints[target], "broadcasts": stage.broadcasts[target], "areas": area}
     ids["programmes"] = stage.programmes[target]
-    ids["tokens"] = area  # no token has this id
+    ids["tokens"] = ids["uploads"] = area  # no token and no upload has this id
     path = operation.path
     if found := re.match(r"/api/v1/(\w+)/\{id\}", path):
         path = path.replace("{id}", ids[found[1]])
@@ -136,7 +139,10 @@ ASKED = [
 
 
 @pytest.mark.parametrize("operation", ASKED, ids=lambda o: f"{o.method} {o.path}")
-async def test_a_route_lets_in_whom_its_right_names_and_nobody_else(operation: Operation, stage: Stage) -> None:
+async def test_a_route_lets_in_whom_its_right_names_and_nobody_else(
+    operation: Operation, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "COMES_S", 0.0)
     async with aiohttp.ClientSession() as session:
         for (role, place), token in stage.tokens.items():
             for target in ("own", "other"):

@@ -69,7 +69,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
     areas, endpoints, receipts, broadcasts = Areas(db), Endpoints(db), Receipts(db), Broadcasts(db)
     audio = folder / "audio"
-    pool = IngestPool(lambda: ThreadPoolExecutor(1))
+    pool = IngestPool(lambda _: ThreadPoolExecutor(1))
     library = await Library.open(db, await AudioFolder.open(audio), audio / "tmp", pool)
     hub = Hub(areas=areas, endpoints=endpoints, receipts=receipts, keyring=keyring, clock=clock)
     book = OrderBook(db, keyring)

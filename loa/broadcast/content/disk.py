@@ -8,12 +8,13 @@ from pathlib import Path
 
 from loa.errors import DiskFull, StoreError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The errors that say that a disk, or a user's part of it, is full."""
 
 
 def failure(what: str, error: OSError) -> StoreError:
     """What a failure of the disk is told as: DiskFull when there is no room, else StoreError. `what` failed."""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return DiskFull(f"{what}: the disk is full")
     return StoreError(f"{what}: {error}")
 

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from loa.broadcast.content.audio_file import MAX_DURATION_S
 from loa.broadcast.content.audio_store import AudioStore
-from loa.broadcast.content.disk import failure
-from loa.broadcast.content.ingest import Ingested
+from loa.broadcast.content.disk import failure, require_room, room
+from loa.broadcast.content.ingest import QUOTA_FULL, Ingested, Recipe, Room
+from loa.broadcast.content.uploads import Upload
 from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
 from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import OggOpusFile, read_ogg_opus
-from loa.errors import MediaError, NotAudio, NotFound, StoreError, WireError
+from loa.errors import MediaError, NotAudio, NotFound, QuotaFull, StoreError, WireError
 from loa.model import new_id
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
 _MAX_PACKETS = MAX_DURATION_S * 50 + 50
+_CHECK_ROOM_BYTES = 8 << 20
+"""After so many received bytes the disk is looked at again: others write too."""
 
 
 class TooLarge(MediaError):
@@ -46,16 +50,26 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Upload:
-    """A file that was received, and what is being made of it."""
+class Received:
+    """A file that was received whole, and what is being made of it."""
 
     folder: Path
-    work: Future[Ingested] | None = None
+    upload: Upload
+    sha256: bytes = b""
 
     @property
     def file(self) -> Path:
         """The file as it came."""
         return self.folder / "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much room programmes may take: `quota_bytes` in the store (0: no limit), and all of the disk but
+    `reserve_bytes`."""
+
+    quota_bytes: int = 0
+    reserve_bytes: int = 0
 
 
 class Library:
@@ -69,17 +83,17 @@ class Library:
         db: Database,
         store: AudioStore,
         scratch: Path,
-        pool: IngestPool | None = None,
-        *,
-        target_lufs: float = -16.0,
-        true_peak_dbtp: float = -1.5,
-        bitrate_bps: int = 64_000,
+        pool: IngestPool,
+        recipe: Recipe,
+        limits: Limits,
     ) -> None:
         self._programmes = Programmes(db)
         self._store = store
         self._scratch = scratch
-        self._pool = pool or IngestPool()
-        self._settings = (target_lufs, true_peak_dbtp, bitrate_bps)
+        self._pool = pool
+        self._recipe = recipe
+        self._limits = limits
+        self._storing = asyncio.Lock()
 
     @classmethod
     async def open(
@@ -88,25 +102,15 @@ class Library:
         store: AudioStore,
         scratch: Path,
         pool: IngestPool | None = None,
-        *,
-        target_lufs: float = -16.0,
-        true_peak_dbtp: float = -1.5,
-        bitrate_bps: int = 64_000,
+        recipe: Recipe = Recipe(),  # noqa: B008
+        limits: Limits = Limits(),
     ) -> Library:
         """A library; `scratch` is made if need be, and freed of what an earlier process left half done.
 
         StoreError when the folder cannot be used. One process at a time uses it; where the store is a folder too,
         both lie on one file system.
         """
-        library = cls(
-            db,
-            store,
-            scratch,
-            pool,
-            target_lufs=target_lufs,
-            true_peak_dbtp=true_peak_dbtp,
-            bitrate_bps=bitrate_bps,
-        )
+        library = cls(db, store, scratch, pool or IngestPool(), recipe, limits)
         try:
             await asyncio.to_thread(library._clean)
         except OSError as error:
@@ -121,42 +125,71 @@ class Library:
             else:
                 left.unlink()
 
-    async def add(self, chunks: AsyncIterator[bytes], draft: Draft, act: Act, max_bytes: int) -> Programme:
+    async def add(
+        self, chunks: AsyncIterator[bytes], draft: Draft, act: Act, max_bytes: int, upload: Upload | None = None
+    ) -> Programme:
         """Make a programme of a sound file that comes in pieces: `receive` and `make` in one."""
-        async with self.receive(chunks, max_bytes) as upload:
-            return await self.make(upload, draft, act)
+        watched = upload or Upload(new_id(act.now_ms), act.actor, act.now_ms, None)
+        async with self.receive(chunks, max_bytes, watched) as received:
+            return await self.make(received, draft, act)
 
     @asynccontextmanager
-    async def receive(self, chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[Upload]:
+    async def receive(
+        self, chunks: AsyncIterator[bytes], max_bytes: int, upload: Upload
+    ) -> AsyncIterator[Received]:
         """Write a sound file down, piece by piece; it is gone when the block is left.
 
-        TooLarge beyond `max_bytes`; NotAudio when there is nothing; StoreError when the disk fails.
+        TooLarge beyond `max_bytes`; NotAudio when there is nothing; DiskFull, QuotaFull when there is no room for
+        it; StoreError when the disk fails.
         """
+        if self._limits.quota_bytes and await self._quota_left() <= 0:
+            raise QuotaFull(QUOTA_FULL)
+        await asyncio.to_thread(require_room, self._scratch, self._limits.reserve_bytes, upload.expected_bytes or 0)
         try:
-            upload = Upload(Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch)))
+            received = Received(Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch)), upload)
         except OSError as error:
             raise failure("the upload cannot be stored", error) from error
         try:
-            await _receive(chunks, upload.file, max_bytes)
-            yield upload
+            received.sha256 = await self._write(chunks, received.file, max_bytes, upload)
+            yield received
         finally:
-            if upload.work is None or upload.work.done():
-                shutil.rmtree(upload.folder, ignore_errors=True)
+            work = None if upload.work is None else upload.work.future
+            if work is None or work.done():
+                shutil.rmtree(received.folder, ignore_errors=True)
             else:
                 # Nobody waits for it any more, but the worker still writes there.
-                upload.work.add_done_callback(lambda _: shutil.rmtree(upload.folder, ignore_errors=True))
+                work.add_done_callback(lambda _: shutil.rmtree(received.folder, ignore_errors=True))
 
-    async def make(self, upload: Upload, draft: Draft, act: Act) -> Programme:
+    async def _write(self, chunks: AsyncIterator[bytes], path: Path, max_bytes: int, upload: Upload) -> bytes:
+        """Write the pieces down; their SHA-256. What the sender's side raises goes through as it is."""
+        digest = hashlib.sha256()
+        unchecked = 0
+        async for chunk in chunks:
+            if upload.received_bytes + len(chunk) > max_bytes:
+                raise TooLarge(max_bytes)
+            await asyncio.to_thread(_append, path, chunk, digest)
+            upload.received_bytes += len(chunk)
+            unchecked += len(chunk)
+            if unchecked >= _CHECK_ROOM_BYTES:
+                unchecked = 0
+                await asyncio.to_thread(require_room, self._scratch, self._limits.reserve_bytes)
+        if upload.received_bytes == 0:
+            raise NotAudio("the file is empty")
+        upload.expected_bytes = upload.received_bytes
+        return digest.digest()
+
+    async def make(self, received: Received, draft: Draft, act: Act) -> Programme:
         """Make a programme of a file that was received.
 
-        NotAudio and MediaError as content/ingest.py; StoreError when the disk fails; NotFound for an area that is
-        none; Conflict when the act has happened before. Whatever happens, nothing half done stays.
+        NotAudio, MediaError, DiskFull and QuotaFull as content/ingest.py; StoreError when the disk fails; NotFound
+        for an area that is none; Conflict when the act has happened before. Whatever happens, nothing half done
+        stays.
         """
-        fresh = upload.folder / "programme.ogg"
+        fresh = received.folder / "programme.ogg"
         try:
-            upload.work = self._pool.submit(upload.file, fresh, *self._settings)
-            ingested = await asyncio.wrap_future(upload.work)
-            await self._store.put(ingested.sha256, fresh, act.now_ms)
+            work = self._pool.submit(received.file, fresh, self._recipe, await self._room())
+            received.upload.work = work
+            ingested = await asyncio.wrap_future(work.future)
         except BrokenExecutor as error:
             raise MediaError("the file cannot be read: it brought its decoder down") from error
         programme = Programme(
@@ -174,8 +207,25 @@ class Library:
             area_id=draft.area_id,
             owner=act.actor,
         )
-        await self._programmes.create(programme, act)
+        # One at a time, so that two do not both take the last of the room.
+        async with self._storing:
+            await self._require_quota(ingested)
+            await self._store.put(ingested.sha256, fresh, act.now_ms)
+            await self._programmes.create(programme, act)
         return programme
+
+    async def _room(self) -> Room:
+        disk_bytes = await asyncio.to_thread(room, self._scratch, self._limits.reserve_bytes)
+        return Room(disk_bytes, await self._quota_left() if self._limits.quota_bytes else None)
+
+    async def _require_quota(self, made: Ingested) -> None:
+        if self._limits.quota_bytes == 0 or await self._store.exists(made.sha256):
+            return
+        if made.size_bytes > await self._quota_left():
+            raise QuotaFull(QUOTA_FULL)
+
+    async def _quota_left(self) -> int:
+        return self._limits.quota_bytes - await self._store.total_bytes()
 
     async def file(self, programme: Programme) -> Path:
         """Its Ogg Opus file, to be read; NotFound when it is missing."""
@@ -201,19 +251,8 @@ def _read(path: Path) -> OggOpusFile:
     return read_ogg_opus(path.read_bytes(), _MAX_FILE_BYTES, _MAX_PACKETS)
 
 
-async def _receive(chunks: AsyncIterator[bytes], path: Path, max_bytes: int) -> None:
-    """Write the pieces down. What the sender's side raises goes through as it is."""
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > max_bytes:
-            raise TooLarge(max_bytes)
-        await asyncio.to_thread(_append, path, chunk)
-    if size == 0:
-        raise NotAudio("the file is empty")
-
-
-def _append(path: Path, chunk: bytes) -> None:
+def _append(path: Path, chunk: bytes, digest: hashlib._Hash) -> None:
+    digest.update(chunk)
     try:
         with path.open("ab") as file:
             file.write(chunk)

@@ -56,6 +56,9 @@ class ProgrammeForm(Strict):
     title: Name
     programme_class: ProgrammeClass = Field(default=ProgrammeClass.ROUTINE, alias="class")
     area_id: UUID | None = Field(default=None, description="Whose it is; without it, the whole city's.")
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="The file's, to be sure that it came as it was sent."
+    )
 
 
 class ProgrammeChange(Strict):

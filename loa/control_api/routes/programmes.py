@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import web
 
 from loa.broadcast.content.library import Draft
+from loa.broadcast.content.uploads import Upload
 from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Programme
 from loa.broadcast.store.programmes import ProgrammeFilter
@@ -20,9 +20,10 @@ from loa.control_api.cursors import page_of
 from loa.control_api.models.base import to_ms
 from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, ProgrammeOut, ProgrammesQuery
 from loa.control_api.once import once_of
+from loa.control_api.problems import Problem
 from loa.control_api.reach import require_in, visible_programme
 from loa.control_api.requests import body, path_id, query, services
-from loa.control_api.uploads import chunks, read_form
+from loa.control_api.uploads import UPLOAD_ID, chunks, read_form, under_way
 from loa.errors import NotFound
 from loa.model import id_text
 
@@ -35,24 +36,30 @@ async def upload_programme(request: web.Request) -> web.Response:
     """Make a programme of a sound file: measured, levelled, limited and encoded once.
 
     It belongs to an area, in which the right is needed, or to the whole city, for which it is needed everywhere.
+    The answer comes when all is done; how far it is can be watched at /api/v1/uploads under the id of the header
+    `Upload-Id`.
     """
+    with under_way(request) as upload:
+        programme = await _made(request, upload)
+        upload.succeed(programme.id, services(request).now_ms)
+    made = answer(request, ProgrammeOut.of(programme))
+    made.headers[UPLOAD_ID] = id_text(upload.id)
+    return made
+
+
+async def _made(request: web.Request, upload: Upload) -> Programme:
     core = services(request)
     most = core.config.max_upload_bytes
     given, file = await read_form(request, ProgrammeForm, most)
     draft = Draft(given.title, given.programme_class, given.area_id.bytes if given.area_id else None)
     await require_in(request, Right.PROGRAMMES_WRITE, draft.area_id)
-    digest = hashlib.sha256(given.model_dump_json().encode())
-
-    async def hashed() -> AsyncIterator[bytes]:
-        async for chunk in chunks(file):
-            digest.update(chunk)
-            yield chunk
-
-    async with core.library.receive(hashed(), most) as upload:
-        programme = await once_of(
-            request, digest.digest(), lambda act: core.library.make(upload, draft, act), core.programmes.get
+    async with core.library.receive(chunks(file), most, upload) as received:
+        if given.sha256 is not None and given.sha256 != received.sha256.hex():
+            raise Problem(422, "digest-mismatch", f"the SHA-256 of what came is {received.sha256.hex()}")
+        fingerprint = hashlib.sha256(given.model_dump_json().encode() + received.sha256).digest()
+        return await once_of(
+            request, fingerprint, lambda act: core.library.make(received, draft, act), core.programmes.get
         )
-    return answer(request, ProgrammeOut.of(programme))
 
 
 async def list_programmes(request: web.Request) -> web.Response:

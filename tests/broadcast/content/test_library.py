@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,7 +13,9 @@ from typing import Any, TypeVar
 import pytest
 
 from loa.broadcast.content.audio_folder import AudioFolder
-from loa.broadcast.content.library import Draft, Library, TooLarge
+from loa.broadcast.content.library import Draft, Library, Limits, TooLarge
+from loa.broadcast.content.progress import SharedProgress
+from loa.broadcast.content.uploads import Upload
 from loa.broadcast.content.worker import IngestPool, spawn_process
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import ProgrammeClass
@@ -20,7 +23,7 @@ from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import read_ogg_opus
-from loa.errors import MediaError, NotAudio, NotFound, StoreError
+from loa.errors import DiskFull, MediaError, NotAudio, NotFound, QuotaFull, StoreError
 from tests.sounds import siren, wav
 
 NOW_MS = 1_790_000_000_000
@@ -45,13 +48,18 @@ def _files(folder: Path) -> list[Path]:
 @pytest.fixture
 async def library(db: Database, tmp_path: Path) -> AsyncIterator[Library]:
     """A library whose worker is a thread: it starts at once."""
-    opened = await opened_in(db, tmp_path / "audio", IngestPool(lambda: ThreadPoolExecutor(1)))
+    opened = await opened_in(db, tmp_path / "audio", IngestPool(lambda _: ThreadPoolExecutor(1)))
     yield opened
     await opened.close()
 
 
-async def opened_in(db: Database, folder: Path, pool: IngestPool | None = None) -> Library:
-    return await Library.open(db, await AudioFolder.open(folder), folder / "tmp", pool)
+async def opened_in(
+    db: Database,
+    folder: Path,
+    pool: IngestPool | None = None,
+    limits: Limits = Limits(),  # noqa: B008
+) -> Library:
+    return await Library.open(db, await AudioFolder.open(folder), folder / "tmp", pool, limits=limits)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +151,7 @@ class _Held(Executor):
 
 async def test_a_caller_that_gives_up_leaves_nothing_once_the_worker_is_done(db: Database, tmp_path: Path) -> None:
     held = _Held()
-    library = await opened_in(db, tmp_path / "audio", IngestPool(lambda: held))
+    library = await opened_in(db, tmp_path / "audio", IngestPool(lambda _: held))
     task = asyncio.create_task(library.add(_chunks(wav(siren(0.5))), Draft("given up"), system(NOW_MS), MOST))
     await held.asked.wait()
     task.cancel()
@@ -185,15 +193,109 @@ async def test_a_programme_whose_file_is_gone_or_damaged_is_a_clear_error(librar
         await library.packets(programme)
 
 
+def _threads() -> IngestPool:
+    return IngestPool(lambda _: ThreadPoolExecutor(1))
+
+
+async def test_what_the_quota_cannot_hold_is_refused_before_it_is_encoded(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = await opened_in(db, tmp_path / "audio", _threads(), Limits(quota_bytes=20_000))
+    first = await library.add(_chunks(wav(siren(1.5))), Draft("vừa"), system(NOW_MS), MOST)
+    assert first.size_bytes < 20_000
+
+    def encode(*_: object) -> None:
+        raise AssertionError("it was encoded")
+
+    monkeypatch.setattr("loa.broadcast.content.ingest._encode", encode)
+    with pytest.raises(QuotaFull):
+        await library.add(_chunks(wav(siren(2.5))), Draft("quá nhiều"), system(NOW_MS), MOST)
+    assert _files(tmp_path / "audio") == [await library.file(first)]
+    assert await Programmes(db).list() == [first]
+    await library.close()
+
+
+async def test_two_at_once_do_not_both_take_the_last_of_the_quota(db: Database, tmp_path: Path) -> None:
+    pool = IngestPool(lambda _: ThreadPoolExecutor(2))
+    library = await opened_in(db, tmp_path / "audio", pool, Limits(quota_bytes=25_000))
+    results = await asyncio.gather(
+        *(
+            library.add(_chunks(wav(siren(2.0, level))), Draft("cùng lúc"), system(NOW_MS), MOST)
+            for level in (0.3, 0.9)
+        ),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in results) == ["Programme", "QuotaFull"]
+    assert sum(path.stat().st_size for path in _files(tmp_path / "audio")) <= 25_000
+    await library.close()
+
+
+async def test_a_quota_that_is_used_up_takes_no_byte_more(db: Database, tmp_path: Path) -> None:
+    library = await opened_in(db, tmp_path / "audio", _threads(), Limits(quota_bytes=15_000))
+    await library.add(_chunks(wav(siren(1.5))), Draft("vừa"), system(NOW_MS), MOST)
+    full = await opened_in(db, tmp_path / "audio", _threads(), Limits(quota_bytes=10_000))
+    upload = Upload(b"u" * 16, "lan", NOW_MS, None)
+    with pytest.raises(QuotaFull):
+        await full.add(_chunks(wav(siren(0.5))), Draft("nữa"), system(NOW_MS), MOST, upload)
+    assert (upload.received_bytes, upload.work) == (0, None)
+    await library.close()
+
+
+async def test_the_last_of_the_disk_is_kept_for_the_rest_of_the_core(db: Database, tmp_path: Path) -> None:
+    library = await opened_in(db, tmp_path / "audio", _threads(), Limits(reserve_bytes=1 << 62))
+    with pytest.raises(DiskFull):
+        await library.add(_chunks(wav(siren(0.5))), Draft("x"), system(NOW_MS), MOST)
+    roomy = await opened_in(db, tmp_path / "audio", _threads())
+    announced = Upload(b"u" * 16, "lan", NOW_MS, 1 << 62)
+    with pytest.raises(DiskFull):
+        await roomy.add(_chunks(wav(siren(0.5))), Draft("x"), system(NOW_MS), MOST, announced)
+    assert _files(tmp_path / "audio") == []
+
+
+@pytest.mark.parametrize("name", ["upload", "programme.ogg"])
+async def test_a_disk_that_becomes_full_is_told_and_leaves_nothing(
+    library: Library, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real_open = Path.open
+
+    def on_a_full_disk(self: Path, mode: str = "r") -> Any:
+        if self.name == name and mode in ("ab", "xb"):
+            return real_open(Path("/dev/full"), "ab" if mode == "ab" else "wb")
+        return real_open(self, mode)
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    with pytest.raises(DiskFull):
+        await library.add(_chunks(wav(siren(0.5))), Draft("x"), system(NOW_MS), MOST)
+    assert list((tmp_path / "audio" / "tmp").iterdir()) == []
+    assert await Programmes(db).list() == []
+
+
+async def test_an_upload_is_counted_as_it_comes_and_hashed(library: Library) -> None:
+    data = wav(siren(0.5))
+    upload = Upload(b"u" * 16, "lan", NOW_MS, None)
+    seen: list[int] = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        async for chunk in _chunks(data):
+            yield chunk
+            seen.append(upload.received_bytes)
+
+    async with library.receive(watched(), MOST, upload) as received:
+        assert received.sha256 == hashlib.sha256(data).digest()
+        assert received.file.read_bytes() == data
+    assert seen == sorted(set(seen))
+    assert (seen[-1], upload.expected_bytes) == (len(data), len(data))
+
+
 class _DyingFirst:
     """Makes real worker processes, the first of which dies of its first work."""
 
     def __init__(self) -> None:
         self.made = 0
 
-    def __call__(self) -> Executor:
+    def __call__(self, shared: SharedProgress) -> Executor:
         self.made += 1
-        executor = spawn_process()
+        executor = spawn_process(shared)
         if self.made == 1:
             executor.submit(os._exit, 9)
         return executor
