@@ -59,7 +59,7 @@ class CoreConfig(BaseSettings):
         default=0, ge=0, description="How many bytes all programmes may have; 0: as many as the disk holds."
     )
     disk_reserve_bytes: int = Field(
-        default=2**28, ge=0, description="Uploads leave so many bytes of the disk free for everything else."
+        default=2**29, ge=0, description="Uploads leave so many bytes of the disk free: more than min_free_bytes."
     )
     api_requests_per_s: float = Field(
         default=50.0, gt=0, le=100_000, description="Requests a second that one caller may make on average."

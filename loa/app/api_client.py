@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,19 @@ class ApiError(LoaError):
         self.status = status
         self.slug = str(problem.get("type", "")).rpartition(":")[2]
         self.detail = str(problem.get("detail", ""))
+
+
+class _Counted(io.BufferedReader):
+    """A file that tells how many of its bytes have been read."""
+
+    def __init__(self, raw: io.FileIO, tell: Callable[[int], None]) -> None:
+        super().__init__(raw)
+        self._tell = tell
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._tell(self.tell())
+        return data
 
 
 class ApiClient:
@@ -46,7 +60,10 @@ class ApiClient:
             async with self._session.request(method, self.url + path, json=body) as answer:
                 return await self._json(answer)
         except (aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"}) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        return ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"})
 
     @staticmethod
     async def _json(answer: aiohttp.ClientResponse) -> Json:
@@ -70,17 +87,37 @@ class ApiClient:
         body = {"area_id": area_id, "name": name, "valid_s": valid_s}
         return str((await self.call("POST", "/api/v1/enrolments", body))["code"])
 
-    async def upload(self, title: str, file: Path, klass: str = "routine", area_id: str | None = None) -> Json:
-        """Store a programme from an audio file: of an area, or the whole city's."""
-        with file.open("rb") as opened:
+    async def upload(
+        self,
+        title: str,
+        file: Path,
+        klass: str = "routine",
+        area_id: str | None = None,
+        *,
+        upload_id: str | None = None,
+        sha256: str | None = None,
+        sent: Callable[[int], None] = lambda _bytes: None,
+    ) -> Json:
+        """Store a programme from an audio file: of an area, or the whole city's.
+
+        `sent` is told how many bytes of the file have been read to be sent. Encoding takes its time: no time limit.
+        """
+        with _Counted(io.FileIO(file), sent) as opened:
             form = aiohttp.FormData()
             form.add_field("title", title)
             form.add_field("class", klass)
             if area_id is not None:
                 form.add_field("area_id", area_id)
+            if sha256 is not None:
+                form.add_field("sha256", sha256)
             form.add_field("file", opened, filename=file.name)
-            async with self._session.post(f"{self.url}/api/v1/programmes", data=form) as answer:
-                return await self._json(answer)
+            headers = {} if upload_id is None else {"Upload-Id": upload_id}
+            url, no_limit = f"{self.url}/api/v1/programmes", aiohttp.ClientTimeout(total=None, sock_connect=30)
+            try:
+                async with self._session.post(url, data=form, headers=headers, timeout=no_limit) as answer:
+                    return await self._json(answer)
+            except (aiohttp.ClientError, OSError) as error:
+                raise self._unreachable(error) from error
 
     async def audio(self, programme_id: str) -> bytes:
         """The stored Ogg Opus file of a programme."""

@@ -14,6 +14,7 @@ from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
 from loa.cli.speaker import speaker
 from loa.cli.tokens import tokens
+from loa.cli.upload import upload
 from loa.errors import LoaError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, speaker, enrol, revoke_device, demo, impair):
+for command in (serve, speaker, enrol, revoke_device, upload, demo, impair):
     app.command()(command)
 for group in (keys, tokens):
     app.add_typer(group)
