@@ -61,6 +61,9 @@ class CoreConfig(BaseSettings):
     disk_reserve_bytes: int = Field(
         default=2**29, ge=0, description="Uploads leave so many bytes of the disk free: more than min_free_bytes."
     )
+    programme_kept_days: int = Field(
+        default=30, ge=0, le=36_500, description="How long the sound of a deleted programme is kept."
+    )
     api_requests_per_s: float = Field(
         default=50.0, gt=0, le=100_000, description="Requests a second that one caller may make on average."
     )

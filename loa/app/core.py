@@ -12,7 +12,7 @@ from aiohttp import web
 from loa.app.health import Health
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
-from loa.app.store import open_store
+from loa.app.store import audio_folder, open_store
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -147,7 +147,7 @@ class Core:
         receipts = self._receipts = Receipts(db)
         stack.push_async_callback(receipts.close)
         broadcasts = Broadcasts(db)
-        audio = folder / "audio"
+        audio = audio_folder(config)
         library = await Library.open(
             db,
             await AudioFolder.open(audio),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.database import Database
@@ -18,6 +19,11 @@ async def open_store(config: CoreConfig) -> Database:
 def has_store(config: CoreConfig) -> bool:
     """Whether there is a store: a machine where keys are only signed has none, nor has a core before its start."""
     return bool(config.database_url) or (config.data_dir / "loa.sqlite").exists()
+
+
+def audio_folder(config: CoreConfig) -> Path:
+    """Where the sound of the core's programmes lies."""
+    return config.data_dir / "audio"
 
 
 @asynccontextmanager

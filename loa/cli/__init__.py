@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from loa.cli.check import check
 from loa.cli.demo import demo
 from loa.cli.enrol import enrol
 from loa.cli.impair import impair
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 for command in (serve, speaker, enrol, revoke_device, upload, demo, impair):
     app.command()(command)
-for group in (keys, tokens):
+for group in (check, keys, tokens):
     app.add_typer(group)
 
 

@@ -6,14 +6,14 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from loa.broadcast.content.audio_file import MAX_DURATION_S
-from loa.broadcast.content.audio_store import AudioStore
+from loa.broadcast.content.audio_store import AudioStore, Stored
 from loa.broadcast.content.disk import failure, require_room, room
 from loa.broadcast.content.ingest import QUOTA_FULL, Ingested, Recipe, Room
 from loa.broadcast.content.uploads import Upload
@@ -30,6 +30,9 @@ _MAX_FILE_BYTES = 256 * 1024 * 1024
 _MAX_PACKETS = MAX_DURATION_S * 50 + 50
 _CHECK_ROOM_BYTES = 8 << 20
 """After so many received bytes the disk is looked at again: others write too."""
+GRACE_MS = 3_600_000
+"""A sound is put before a programme has it. Never longer before than this: what stores it gives up far sooner."""
+_LOOKED_UP_AT_ONCE = 256
 
 
 class TooLarge(MediaError):
@@ -70,6 +73,21 @@ class Limits:
 
     quota_bytes: int = 0
     reserve_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Sound that was removed."""
+
+    files: int = 0
+    size_bytes: int = 0
+
+    def __add__(self, other: Collected) -> Collected:
+        return Collected(self.files + other.files, self.size_bytes + other.size_bytes)
+
+
+Breathe = Callable[[], Awaitable[None]]
+"""Waits a little, so that others come to their turn."""
 
 
 class Library:
@@ -226,6 +244,38 @@ class Library:
 
     async def _quota_left(self) -> int:
         return self._limits.quota_bytes - await self._store.total_bytes()
+
+    async def collect(self, now_ms: int, kept_ms: int, breathe: Breathe) -> Collected:
+        """Remove the sound that no programme has, and none has had for `kept_ms`; StoreError.
+
+        What was put less than GRACE_MS ago stays: another process may be about to name it. `breathe` is called now
+        and then between two looks at the database.
+        """
+        removed = Collected()
+        some: list[Stored] = []
+        async for each in self._store.stored():
+            if each.put_ms < now_ms - GRACE_MS:
+                some.append(each)
+            if len(some) == _LOOKED_UP_AT_ONCE:
+                removed += await self._collect(some, now_ms, kept_ms)
+                some.clear()
+                await breathe()
+        return removed + await self._collect(some, now_ms, kept_ms)
+
+    async def _collect(self, old: Sequence[Stored], now_ms: int, kept_ms: int) -> Collected:
+        since_ms = now_ms - kept_ms
+        named = await self._programmes.naming([each.digest for each in old], since_ms) if old else set()
+        removed = Collected()
+        for each in old:
+            if each.digest in named:
+                continue
+            # Nobody in this process puts or names anything meanwhile, so what is asked is still so when it goes.
+            async with self._storing:
+                if await self._programmes.naming([each.digest], since_ms):
+                    continue
+                if await self._store.delete(each.digest, put_before_ms=now_ms - GRACE_MS):
+                    removed += Collected(1, each.size_bytes)
+        return removed
 
     async def file(self, programme: Programme) -> Path:
         """Its Ogg Opus file, to be read; NotFound when it is missing."""
