@@ -64,6 +64,17 @@ class CoreConfig(BaseSettings):
     programme_kept_days: int = Field(
         default=30, ge=0, le=36_500, description="How long the sound of a deleted programme is kept."
     )
+    events_kept_days: int = Field(default=30, ge=1, le=36_500, description="How long events can be resumed from.")
+    keys_kept_hours: int = Field(default=24, ge=24, le=8_760, description="How long idempotency keys are kept.")
+    enrolments_kept_days: int = Field(
+        default=30, ge=0, le=36_500, description="How long enrolment codes are shown when they are no longer valid."
+    )
+    tokens_kept_days: int = Field(
+        default=90, ge=0, le=36_500, description="How long tokens are shown when they are good for nothing."
+    )
+    receipts_kept_days: int = Field(
+        default=90, ge=0, le=36_500, description="When receipts become figures by area; 0: never."
+    )
     api_requests_per_s: float = Field(
         default=50.0, gt=0, le=100_000, description="Requests a second that one caller may make on average."
     )

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from loa.app.health import Health
+from loa.app.housekeeping import make_housekeeper
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
 from loa.app.store import audio_folder, open_store
@@ -192,12 +193,15 @@ class Core:
         await feed.open()
         db.after_commit.append(feed.wake)
         stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
+        ledger, enrolments = Ledger(db), Enrolments(db, self._areas, keyring)
+        self._housekeeper = make_housekeeper(config, clock, db, ledger, enrolments, library)
+        stack.push_async_callback(_cancel, asyncio.create_task(self._housekeeper.run()))
         services = Services(
             config=config,
             clock=clock,
             areas=self._areas,
             endpoints=self._endpoints,
-            enrolments=Enrolments(db, self._areas, keyring),
+            enrolments=enrolments,
             programmes=Programmes(db),
             library=library,
             uploads=Uploads(config.uploads_at_once, config.uploads_per_caller),
@@ -207,7 +211,7 @@ class Core:
             tokens=tokens,
             hub=self._hub,
             director=self._director,
-            ledger=Ledger(db),
+            ledger=ledger,
             feed=feed,
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
@@ -329,6 +333,7 @@ class Core:
             "hub": self._hub.counters,
             "air": self._director.counters,
             "receipts": self._receipts.counters,
+            "retention": self._housekeeper.counters,
         }
 
     def _gauges(self) -> Mapping[str, float]:

@@ -162,6 +162,20 @@ class ReceiptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldedReceipts:
+    """Old receipts in numbers: so many endpoints reached `state` with an order; then sums of their results."""
+
+    order_id: bytes
+    state: ReceiptState
+    endpoints: int
+    played: int
+    repaired: int
+    recovered: int
+    concealed: int
+    unsigned: int
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A bearer token of the HTTP face: only the SHA-256 of its text is kept.
 

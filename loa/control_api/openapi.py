@@ -42,7 +42,7 @@ def document(operations: Iterable[Operation]) -> Json:
     schemas, names = _schemas(listed)
     paths: Json = {}
     for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, names)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, names, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -68,14 +68,15 @@ def _schemas(operations: tuple[Operation, ...]) -> tuple[Json, dict[tuple[type[B
         for model in (operation.body, operation.form, operation.query):
             if model is not None:
                 wanted[model, "validation"] = None
-        if isinstance(operation.answer, type):
-            wanted[operation.answer, "serialization"] = None
+        for answered in (operation.answer, operation.beside):
+            if isinstance(answered, type):
+                wanted[answered, "serialization"] = None
     references, definitions = models_json_schema(list(wanted), ref_template=_REF)  # type: ignore[arg-type]
     names = {key: reference["$ref"].rpartition("/")[2] for key, reference in references.items()}
     return definitions["$defs"], names  # type: ignore[return-value]
 
 
-def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str]) -> Json:
+def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str], schemas: Json) -> Json:
     said = inspect.getdoc(operation.handler) or ""
     summary, _, rest = said.partition("\n\n")
     described: Json = {
@@ -83,7 +84,7 @@ def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
         "summary": " ".join(summary.split()).removesuffix("."),
         "tags": [_tag(operation.path)],
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation), *_headers(operation)],
-        "responses": _responses(operation, names),
+        "responses": _responses(operation, names, schemas),
     }
     if rest:
         described["description"] = rest
@@ -202,13 +203,14 @@ def _headers(operation: Operation) -> list[Json]:
     return found
 
 
-def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str]) -> Json:
+def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str], schemas: Json) -> Json:
     good: Json = {"description": "Done"}
     if isinstance(operation.answer, str):
         good["content"] = {operation.answer: {"schema": {}}}
     elif operation.answer is not None:
         one = _of(names, operation.answer, "serialization")["schema"]
-        schema = one if not operation.many else _page(one)
+        beside = None if operation.beside is None else schemas[names[operation.beside, "serialization"]]
+        schema = one if not operation.many else _page(one, beside)
         good["content"] = {"application/json": {"schema": schema}}
     one_thing = isinstance(operation.answer, type) and not operation.many
     if operation.versioned or (operation.method == "GET" and one_thing):
@@ -224,11 +226,12 @@ def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
     return responses
 
 
-def _page(one: Json) -> Json:
+def _page(one: Json, beside: Json | None) -> Json:
+    more: Json = {} if beside is None else beside["properties"]
     return {
         "type": "object",
-        "properties": {"items": {"type": "array", "items": one}, "next": {"type": ["string", "null"]}},
-        "required": ["items", "next"],
+        "properties": {"items": {"type": "array", "items": one}, "next": {"type": ["string", "null"]}, **more},
+        "required": ["items", "next", *more],
         "additionalProperties": False,
     }
 

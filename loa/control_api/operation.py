@@ -20,7 +20,7 @@ class Operation:
     `body`, `form`: the JSON body, or the fields of a multipart form, which ends with the part `file`.
     `query`: the query; without one the route takes no query.
     `answer`: the model of the answer, or its media type; None when there is no body (204).
-    `many`: the answer is a page of `answer`.
+    `many`: the answer is a page of `answer`; `beside`: what the page says beside its items.
     `once`: takes an `Idempotency-Key`.
     `versioned`: the answer has an `ETag`; a change must name it in `If-Match`.
     `urgent`: is counted apart by the rate limits, so that nothing else holds it up.
@@ -36,6 +36,7 @@ class Operation:
     answer: type[BaseModel] | str | None = None
     status: int = 200
     many: bool = False
+    beside: type[BaseModel] | None = None
     once: bool = False
     versioned: bool = False
     urgent: bool = False

@@ -17,7 +17,7 @@ from loa.control_api.models.enrolments import (
     EnrolmentsQuery,
 )
 from loa.control_api.models.events import EventsQuery
-from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsQuery
+from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsBeside, ReceiptsQuery
 from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, ProgrammeOut, ProgrammesQuery
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
 from loa.control_api.models.uploads import UploadOut
@@ -94,7 +94,7 @@ OPERATIONS = (
     Operation("GET", "/api/v1/broadcasts/{id}/orders", broadcasts.list_orders, Right.BROADCASTS_READ,
               answer=OrdersOut),
     Operation("GET", "/api/v1/broadcasts/{id}/receipts", broadcasts.list_receipts, Right.BROADCASTS_READ,
-              query=ReceiptsQuery, answer=ReceiptOut, many=True),
+              query=ReceiptsQuery, answer=ReceiptOut, many=True, beside=ReceiptsBeside),
 
     Operation("POST", "/api/v1/tokens", tokens.create_token, Right.TOKENS_WRITE,
               body=TokenIn, answer=TokenMadeOut, status=201, once=True),

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -84,10 +84,6 @@ class Collected:
 
     def __add__(self, other: Collected) -> Collected:
         return Collected(self.files + other.files, self.size_bytes + other.size_bytes)
-
-
-Breathe = Callable[[], Awaitable[None]]
-"""Waits a little, so that others come to their turn."""
 
 
 class Library:
@@ -245,22 +241,19 @@ class Library:
     async def _quota_left(self) -> int:
         return self._limits.quota_bytes - await self._store.total_bytes()
 
-    async def collect(self, now_ms: int, kept_ms: int, breathe: Breathe) -> Collected:
-        """Remove the sound that no programme has, and none has had for `kept_ms`; StoreError.
+    async def collect(self, now_ms: int, kept_ms: int) -> AsyncIterator[Collected]:
+        """Remove the sound that no programme has, and none has had for `kept_ms`, some with each step; StoreError.
 
-        What was put less than GRACE_MS ago stays: another process may be about to name it. `breathe` is called now
-        and then between two looks at the database.
+        What was put less than GRACE_MS ago stays: another process may be about to name it.
         """
-        removed = Collected()
         some: list[Stored] = []
         async for each in self._store.stored():
             if each.put_ms < now_ms - GRACE_MS:
                 some.append(each)
             if len(some) == _LOOKED_UP_AT_ONCE:
-                removed += await self._collect(some, now_ms, kept_ms)
+                yield await self._collect(some, now_ms, kept_ms)
                 some.clear()
-                await breathe()
-        return removed + await self._collect(some, now_ms, kept_ms)
+        yield await self._collect(some, now_ms, kept_ms)
 
     async def _collect(self, old: Sequence[Stored], now_ms: int, kept_ms: int) -> Collected:
         since_ms = now_ms - kept_ms

@@ -25,7 +25,7 @@ UNFINISHED = (BroadcastState.PREPARING, BroadcastState.ON_AIR)
 
 def _broadcast(row: Row[Any]) -> Broadcast:
     values = dict(row._mapping)
-    del values["folding_ms"]
+    del values["folding_ms"], values["folded_ms"]
     return Broadcast(
         **{
             **values,

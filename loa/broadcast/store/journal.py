@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal.chain import Link
@@ -104,16 +104,23 @@ async def events(connection: AsyncConnection, after_seq: int, limit: int) -> lis
     return [_event(row) for row in await connection.execute(query)]
 
 
-async def forget_events(connection: AsyncConnection, before_ms: int) -> int:
-    """Forget events from before then, but never the newest: its number is where the next begins. How many."""
+async def forget_events(connection: AsyncConnection, before_ms: int, most: int) -> int:
+    """Forget the oldest events from before then, at most so many; how many.
+
+    Never the newest: its number is where the next begins.
+    """
     newest = select(func.max(event.c.seq)).scalar_subquery()
-    statement = delete(event).where(event.c.at_ms < before_ms, event.c.seq < newest)
-    return (await connection.execute(statement)).rowcount
+    old = select(event.c.seq).where(event.c.at_ms < before_ms, event.c.seq < newest)
+    old = old.order_by(event.c.at_ms, event.c.seq).limit(most)
+    return (await connection.execute(delete(event).where(event.c.seq.in_(old)))).rowcount
 
 
-async def forget_keys(connection: AsyncConnection, before_ms: int) -> int:
-    """Forget the keys of acts from before then: the same request would happen again. How many."""
-    return (await connection.execute(delete(done_once).where(done_once.c.at_ms < before_ms))).rowcount
+async def forget_keys(connection: AsyncConnection, before_ms: int, most: int) -> int:
+    """Forget the oldest keys of acts from before then, at most so many: the same request would happen again."""
+    old = select(done_once.c.actor, done_once.c.key).where(done_once.c.at_ms < before_ms)
+    old = old.order_by(done_once.c.at_ms).limit(most)
+    of_old = tuple_(done_once.c.actor, done_once.c.key).in_(old)
+    return (await connection.execute(delete(done_once).where(of_old))).rowcount
 
 
 async def event_range(connection: AsyncConnection) -> tuple[int, int]:

@@ -116,8 +116,9 @@ broadcast = Table(
     # What was on air stays to be read when the programme is gone.
     Column("programme_title", String(400), nullable=False),
     Column("programme_sha256", LargeBinary(32), nullable=False),
-    # Since when its receipts are being folded; from then on none is taken.
+    # Since when its receipts are being folded into figures, from when on none is taken; and when all of them were.
     Column("folding_ms", BigInteger, nullable=True),
+    Column("folded_ms", BigInteger, nullable=True),
 )
 
 broadcast_target = Table(

@@ -15,10 +15,18 @@ from loa.control_api.auth import PRINCIPAL, act_of
 from loa.control_api.cursors import page_of
 from loa.control_api.models.base import to_ms
 from loa.control_api.models.broadcasts import DEFAULT_PRIORITY, BroadcastIn, BroadcastOut, BroadcastsQuery
-from loa.control_api.models.orders import OrderOut, OrdersOut, ReceiptOut, ReceiptsQuery
+from loa.control_api.models.orders import (
+    FoldedReceiptsOut,
+    OrderOut,
+    OrdersOut,
+    ReceiptOut,
+    ReceiptsBeside,
+    ReceiptsQuery,
+)
 from loa.control_api.once import once
 from loa.control_api.problems import Problem
 from loa.control_api.reach import (
+    narrowed,
     require_for,
     require_for_all_of,
     right_to_speak,
@@ -91,17 +99,31 @@ async def stop_broadcast(request: web.Request) -> web.Response:
 
 
 async def list_receipts(request: web.Request) -> web.Response:
-    """How far each order of a broadcast came at each endpoint."""
+    """How far each order of a broadcast came at each endpoint of the caller's areas.
+
+    `folded` is what was too old to be kept one by one: how many endpoints came how far.
+    """
     core = services(request)
-    broadcast_id = path_id(request)
     given = query(request, ReceiptsQuery)
     page = page_of(given, {"order": "id"})
-    await require_for_all_of(request, Right.ENDPOINTS_READ, await visible_broadcast(request, broadcast_id))
-    orders = await core.book.of_broadcast(broadcast_id)
+    broadcast = await visible_broadcast(request, path_id(request))
+    areas = await narrowed(request, Right.ENDPOINTS_READ, given.area_id.bytes if given.area_id else None)
+    orders = await core.book.of_broadcast(broadcast.id)
     actions = {order.order_id: Action(order.stored.action).name.lower() for order in orders}
     state = None if given.state is None else ReceiptState[given.state.upper()]
-    rows = await core.receipts.for_broadcast(broadcast_id, page, state)
-    return answer_page(request, page, rows, lambda row: ReceiptOut.of(row, actions[row.order_id]))
+    rows = await core.receipts.for_broadcast(broadcast.id, page, state, areas)
+    figures = [
+        FoldedReceiptsOut.of(each, actions[each.order_id])
+        for each in await core.receipts.folded(broadcast.id, areas)
+        if state in (None, each.state)
+    ]
+    return answer_page(
+        request,
+        page,
+        rows,
+        lambda row: ReceiptOut.of(row, actions[row.order_id]),
+        ReceiptsBeside(folded=figures),
+    )
 
 
 async def list_orders(request: web.Request) -> web.Response:

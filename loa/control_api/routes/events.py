@@ -30,6 +30,7 @@ SEEN_WITH: Mapping[str, Right] = {
     "programme": Right.PROGRAMMES_READ,
     "broadcast": Right.BROADCASTS_READ,
     "token": Right.TOKENS_WRITE,
+    "retention": Right.AUDIT_READ,
 }
 """The right with which events about a thing are seen. What is not here is seen by nobody."""
 FROM_BELOW = (Right.PROGRAMMES_READ, Right.BROADCASTS_READ)

@@ -47,16 +47,19 @@ def _copying(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_ingest_within_limits", _copied)
 
 
-async def breathe() -> None:
-    await asyncio.sleep(0)
-
-
 async def chunks(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
 async def opened(db: Database, folder: Path) -> Library:
     return await Library.open(db, await AudioFolder.open(folder), folder / "tmp", IngestPool(_threads))
+
+
+async def collected(library: Library, now_ms: int, kept_ms: int) -> Collected:
+    removed = Collected()
+    async for gone in library.collect(now_ms, kept_ms):
+        removed += gone
+    return removed
 
 
 async def sounds_in(folder: Path) -> set[bytes]:
@@ -72,12 +75,12 @@ async def test_what_is_named_stays_and_what_was_taken_away_goes_in_its_time(db: 
     orphan = tmp_path / "fresh"
     orphan.write_bytes(b"orphan")
     await AudioFolder(tmp_path).put(hashlib.sha256(b"orphan").digest(), orphan, NOW_MS)
-    assert await library.collect(NOW_MS + GRACE_MS, 7 * DAY_MS, breathe) == Collected()
-    assert await library.collect(NOW_MS + GRACE_MS + 1, 7 * DAY_MS, breathe) == Collected(1, len(b"orphan"))
+    assert await collected(library, NOW_MS + GRACE_MS, 7 * DAY_MS) == Collected()
+    assert await collected(library, NOW_MS + GRACE_MS + 1, 7 * DAY_MS) == Collected(1, len(b"orphan"))
     await programmes.delete(gone.id, system(NOW_MS + DAY_MS))
     await programmes.delete(twin.id, system(NOW_MS + DAY_MS))
-    assert await library.collect(NOW_MS + 8 * DAY_MS, 7 * DAY_MS, breathe) == Collected()
-    assert await library.collect(NOW_MS + 8 * DAY_MS + 1, 7 * DAY_MS, breathe) == Collected(1, len(b"gone forever"))
+    assert await collected(library, NOW_MS + 8 * DAY_MS, 7 * DAY_MS) == Collected()
+    assert await collected(library, NOW_MS + 8 * DAY_MS + 1, 7 * DAY_MS) == Collected(1, len(b"gone forever"))
     assert await sounds_in(tmp_path) == {kept.sha256}
     await library.close()
 
@@ -91,14 +94,8 @@ async def test_many_are_looked_up_some_at_a_time(
         fresh = tmp_path / "fresh"
         fresh.write_bytes(bytes([number]))
         await store.put(hashlib.sha256(bytes([number])).digest(), fresh, NOW_MS)
-    breaths = 0
-
-    async def counted() -> None:
-        nonlocal breaths
-        breaths += 1
-
-    assert await library.collect(NOW_MS + 2 * GRACE_MS, 0, counted) == Collected(11, 11)
-    assert breaths == 2
+    steps = [gone.files async for gone in library.collect(NOW_MS + 2 * GRACE_MS, 0)]
+    assert steps == [4, 4, 3]
     assert await sounds_in(tmp_path) == set()
     await library.close()
 
@@ -201,7 +198,7 @@ class Stage:
             return
 
     async def collect(self) -> None:
-        await self.collector.collect(self.now_ms, 0, breathe)
+        await collected(self.collector, self.now_ms, 0)
 
 
 async def staged(db: Database, folder: Path, two_processes: bool) -> tuple[Stage, list[Programme]]:
@@ -238,7 +235,7 @@ async def meet(stage: Stage, old: list[Programme], jobs: list[str], choose: Call
     assert named <= there, jobs
     # And what is left over goes the next time.
     plain = await opened(stage.library._programmes._db, stage.folder)
-    await plain.collect(stage.now_ms + 2 * GRACE_MS, 0, breathe)
+    await collected(plain, stage.now_ms + 2 * GRACE_MS, 0)
     assert await sounds_in(stage.folder) == named
     await plain.close()
     await stage.library.close()

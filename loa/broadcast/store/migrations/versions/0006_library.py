@@ -36,7 +36,8 @@ def _columns() -> None:
     op.add_column("broadcast", sa.Column("programme_title", sa.String(400), nullable=False, server_default=""))
     digest = sa.Column("programme_sha256", sa.LargeBinary(32), nullable=False, server_default=no_bytes)
     op.add_column("broadcast", digest)
-    op.add_column("broadcast", sa.Column("folding_ms", sa.BigInteger, nullable=True))
+    for name in ("folding_ms", "folded_ms"):
+        op.add_column("broadcast", sa.Column(name, sa.BigInteger, nullable=True))
     op.add_column("event", sa.Column("areas", sa.LargeBinary, nullable=False, server_default=no_bytes))
 
 
@@ -132,7 +133,7 @@ def downgrade() -> None:
     for table in ("receipt_fold", "broadcast_fold", "broadcast_target"):
         op.drop_table(table)
     op.drop_column("event", "areas")
-    for column in ("folding_ms", "programme_sha256", "programme_title"):
+    for column in ("folded_ms", "folding_ms", "programme_sha256", "programme_title"):
         op.drop_column("broadcast", column)
     op.drop_index("ix_programme_area_id", "programme")
     for column in ("deleted_ms", "version", "owner", "area_id"):
