@@ -5,11 +5,12 @@ Every value is checked when it is read; `load` turns a mistake into one line tha
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,6 +22,12 @@ from loa.errors import ConfigError
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """The IP networks, or single addresses, that stand there with commas between them; ValueError."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 class CoreConfig(BaseSettings):
@@ -79,6 +86,17 @@ class CoreConfig(BaseSettings):
         default=50.0, gt=0, le=100_000, description="Requests a second that one caller may make on average."
     )
     api_burst: int = Field(default=500, ge=1, le=1_000_000, description="And how many at once.")
+    session_idle_s: int = Field(
+        default=1_800, ge=60, le=86_400, description="A browser session ends when nothing came for so long."
+    )
+    session_absolute_s: int = Field(
+        default=43_200, ge=60, le=7 * 86_400, description="And after so long in any case."
+    )
+    trusted_proxies: str = Field(
+        default="",
+        max_length=1_000,
+        description="Proxies before the core, by address or network, with commas: they name their callers.",
+    )
     enrolment_valid_s: int = Field(
         default=86_400, ge=1, le=30 * 86_400, description="How long an enrolment code is good."
     )
@@ -94,6 +112,12 @@ class CoreConfig(BaseSettings):
     log_format: LogFormat = Field(
         default="auto", description="json, console, or auto: console on a terminal, json anywhere else."
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        networks(text)
+        return text
 
     @classmethod
     def settings_customise_sources(

@@ -15,7 +15,12 @@
     │   └── Conflict              the thing exists already, or is in a state that forbids the change
     │       └── Changed           somebody else has changed the thing meanwhile
     ├── AuditError                an audit log in which something is missing or was changed
+    ├── PlaceError                a name, position, outline, day or list of places that cannot be one
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
+    ├── SignInRefused             a sign-in that opens nothing; carries a slug
+    ├── Unsuitable                a login name or a password that nobody may have; carries a slug
+    ├── Forbidden                 who it is is known, and they may not do this; carries a slug
+    ├── Busy                      all places are taken; later there may be one
     ├── ConfigError               a setting that cannot be used; one line for the person who wrote it
     ├── FolderBusy                another process works in the folder, and nobody may beside it
     └── LinkError                 the other end of a link broke the protocol, or closed it with a reason
@@ -89,6 +94,10 @@ class AuditError(LoaError):
     """An audit log in which something is missing or was changed."""
 
 
+class PlaceError(LoaError):
+    """A name, position, outline, day or list of places that cannot be one; says what is wrong with it."""
+
+
 class EnrolmentError(LoaError):
     """A code or a claim that enrols nothing. `slug` is one of unknown, wrong, used, expired, spent, kind."""
 
@@ -96,6 +105,46 @@ class EnrolmentError(LoaError):
         super().__init__(detail)
         self.slug = slug
         self.detail = detail
+
+
+class SignInRefused(LoaError):
+    """A sign-in that opens nothing, or a proof that proves nothing. `slug` says what is the matter.
+
+    wrong (login or password), second-factor (a code is needed), code (it is wrong), expired (a one-time password),
+    locked: `wait_ms` says after how long the next attempt is looked at.
+    """
+
+    def __init__(self, slug: str, detail: str, wait_ms: int = 0) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.wait_ms = wait_ms
+
+
+class Unsuitable(LoaError):
+    """A login name or a password that nobody may have, and why. `slug` is login or password."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+
+
+class Forbidden(LoaError):
+    """Who it is is known, and they may not do this. `slug` says why.
+
+    forbidden (a right is missing there), escalation (one gives what one does not have), own-account (another must
+    do this), password-change, second-factor (first change the password, enrol an app).
+    """
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+
+
+class Busy(LoaError):
+    """All places are taken; later there may be one."""
 
 
 class ConfigError(LoaError):

@@ -54,10 +54,12 @@ class ApiClient:
     ) -> None:
         await self._session.close()
 
-    async def call(self, method: str, path: str, body: Json | None = None) -> Json:
+    async def call(
+        self, method: str, path: str, body: Json | None = None, headers: Mapping[str, str] | None = None
+    ) -> Json:
         """One call with a JSON body and a JSON answer."""
         try:
-            async with self._session.request(method, self.url + path, json=body) as answer:
+            async with self._session.request(method, self.url + path, json=body, headers=headers) as answer:
                 return await self._json(answer)
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error

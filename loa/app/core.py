@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -33,14 +33,20 @@ from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.ingest import Recipe
 from loa.broadcast.content.library import Library, Limits
 from loa.broadcast.content.uploads import Uploads
+from loa.broadcast.journal.act import system
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.people.first_user import ensure_first_user
+from loa.broadcast.people.people import People
+from loa.broadcast.people.sessions import Lifetime
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.registry.importer import Importer
+from loa.broadcast.registry.reorganiser import Reorganiser
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.remembered import Remembered
@@ -157,6 +163,11 @@ class Core:
             limits=Limits(config.audio_quota_bytes, config.disk_reserve_bytes),
         )
         stack.push_async_callback(library.close)
+        people = self._people = People(
+            db, Lifetime(idle_ms=config.session_idle_s * 1000, absolute_ms=config.session_absolute_s * 1000)
+        )
+        stack.callback(people.close)
+        stack.push_async_callback(_cancel, asyncio.create_task(people.keep_tidy(self._now_ms)))
         tokens = BearerTokens(Tokens(db))
         if await ensure_first_token(tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
             log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
@@ -193,13 +204,15 @@ class Core:
         await feed.open()
         db.after_commit.append(feed.wake)
         stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
-        ledger, enrolments = Ledger(db), Enrolments(db, self._areas, keyring)
+        ledger, enrolments = Ledger(db), Enrolments(db, keyring)
         self._housekeeper = make_housekeeper(config, clock, db, ledger, enrolments, library)
         stack.push_async_callback(_cancel, asyncio.create_task(self._housekeeper.run()))
         services = Services(
             config=config,
             clock=clock,
             areas=self._areas,
+            reorganiser=Reorganiser(db),
+            importer=Importer(db),
             endpoints=self._endpoints,
             enrolments=enrolments,
             programmes=Programmes(db),
@@ -209,6 +222,7 @@ class Core:
             book=book,
             receipts=receipts,
             tokens=tokens,
+            people=people,
             hub=self._hub,
             director=self._director,
             ledger=ledger,
@@ -216,7 +230,7 @@ class Core:
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
             endpoint_of=Remembered(db, self._endpoints.get),
-            path_of=Remembered(db, self._areas.path),
+            reach_of=Remembered(db, self._areas.reach),
             metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
             not_ready=lambda: "; ".join(missing(self.condition())),
         )
@@ -224,6 +238,13 @@ class Core:
         await self._serve_http(services, stack)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()
+
+    async def welcome(self, show: Callable[[str, str], None]) -> None:
+        """At the first start of all, make an administrator; `show` gets login and one-time password. StoreError."""
+        await ensure_first_user(self._people.users, system(self._now_ms()), show)
+
+    def _now_ms(self) -> int:
+        return self._clock.utc_ns() // 1_000_000
 
     async def _serve_http(self, services: Services, stack: contextlib.AsyncExitStack) -> None:
         application = make_application(services)

@@ -13,6 +13,7 @@ import structlog
 from loa.app.core import Core
 from loa.app.sd_notify import ServiceManager, telling
 from loa.config import CoreConfig
+from loa.errors import StoreError
 
 EXIT_ON_THE_SPOT = 130
 
@@ -48,7 +49,8 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
 
     The first signal begins `Core.drain`, a second one cuts that short. One that comes when it closes ends the
     process on the spot: the sound ends with it, and the next start tells what was on air as failed. `announce` gets
-    one line when the core is ready. LoaError when it cannot start.
+    one line when the core is ready, and at the first start of all one with the administrator's password. LoaError
+    when it cannot start.
     """
     signals = _Signals()
     core = Core(config)
@@ -64,6 +66,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
             try:
                 announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
                 manager.ready()
+                await _welcome(core, announce)
                 await signals.next()
                 log.info("stopping")
                 manager.stopping()
@@ -82,3 +85,17 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.wait((task,))
     if not task.cancelled():
         task.result()
+
+
+async def _welcome(core: Core, announce: Callable[[str], None]) -> None:
+    def show(login: str, password: str) -> None:
+        announce(
+            f"loa: tài khoản quản trị: {login}, mật khẩu dùng một lần: {password} (chỉ hiện một lần)"
+            f" · administrator: {login}, one-time password: {password} (shown once)"
+        )
+
+    try:
+        await core.welcome(show)
+    except StoreError as error:
+        # The voice does not wait for it: the next start shows another password.
+        log.error("the first administrator cannot be made", error=str(error))

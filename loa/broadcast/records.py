@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from loa.broadcast.geometry import Position
+from loa.broadcast.names import fold
 from loa.broadcast.people.rights import Role
 from loa.model import BroadcastState, EndpointKind, ReceiptState
 
@@ -19,7 +22,11 @@ class ProgrammeClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A node of the administrative tree. `level` is data (city, district, commune, hamlet), `code` official."""
+    """A node of the administrative tree. `level` is data (city, district, commune, hamlet), `code` official.
+
+    It is valid from `valid_from_ms` until before `valid_until_ms`; None: it is open. `version` grows with each
+    change. An open area's code is its own; one that is closed may have left its code to another.
+    """
 
     id: bytes
     parent_id: bytes | None
@@ -27,11 +34,79 @@ class Area:
     level: str
     code: str | None
     created_ms: int
+    valid_from_ms: int = 0
+    valid_until_ms: int | None = None
+    version: int = 1
+    position: Position | None = None
+
+    @property
+    def folded(self) -> str:
+        """The name as it is searched and sorted."""
+        return fold(self.name)
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not been closed."""
+        return self.valid_until_ms is None
+
+
+@dataclass(frozen=True, slots=True)
+class AreaVersion:
+    """What an area was from `from_ms` until before `until_ms`; None: it still is."""
+
+    area_id: bytes
+    from_ms: int
+    until_ms: int | None
+    parent_id: bytes | None
+    name: str
+    level: str
+    code: str | None
+
+
+class ChangeKind(StrEnum):
+    """Why areas were opened, closed and moved together."""
+
+    MERGE = "merge"
+    SPLIT = "split"
+    DISSOLVE = "dissolve"
+    REORGANISE = "reorganise"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class AreaChange:
+    """One change of many areas at once, in force from `at_ms`, written down at `recorded_ms`.
+
+    `decree` says by which text; `summary` is a JSON object of counts.
+    """
+
+    id: bytes
+    kind: ChangeKind
+    at_ms: int
+    recorded_ms: int
+    decree: str
+    summary: str
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much of each there was."""
+        counts: dict[str, int] = json.loads(self.summary)
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """By `change`, the area `from_id` became `to_id`, or a part of it did."""
+
+    change: AreaChange
+    from_id: bytes
+    to_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An enrolled device. `placement_serial` grows whenever what its placement says changes."""
+    """An enrolled device. `placement_serial` grows whenever what its placement says changes, `version` with each
+    change of what is written here but for that serial alone."""
 
     id: bytes
     kind: EndpointKind
@@ -41,6 +116,24 @@ class Endpoint:
     enrolled_ms: int
     revoked_ms: int | None
     placement_serial: int
+    version: int = 1
+    position: Position | None = None
+    note: str = ""
+
+    @property
+    def folded(self) -> str:
+        """The name as it is searched and sorted."""
+        return fold(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """An endpoint stood directly in an area from `from_ms` until before `until_ms`; None: it still does."""
+
+    endpoint_id: bytes
+    area_id: bytes
+    from_ms: int
+    until_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +151,7 @@ class Enrolment:
     wrong_claims: int = 0
     claimed_by_key: bytes | None = None
     endpoint_id: bytes | None = None
+    position: Position | None = None
 
     def __repr__(self) -> str:
         return f"Enrolment({self.code_id}-…)"
@@ -179,7 +273,8 @@ class FoldedReceipts:
 class Token:
     """A bearer token of the HTTP face: only the SHA-256 of its text is kept.
 
-    Its role holds in `area_id` and everything below it; everywhere when that is None.
+    Its role holds in `area_id` and everything below it; everywhere when that is None. `user_id` is whose it is, if
+    it is anybody's: it never gives more than they have.
     """
 
     id: bytes
@@ -190,6 +285,18 @@ class Token:
     expires_ms: int | None = None
     revoked_ms: int | None = None
     area_id: bytes | None = None
+    user_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AreaRight:
+    """Somebody's right in one area: a token's (`kind` token), or a role that a user was given there (user)."""
+
+    kind: str
+    id: bytes
+    name: str
+    role: Role
+    area_id: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from loa.cli.serve import serve
 from loa.cli.speaker import speaker
 from loa.cli.tokens import tokens
 from loa.cli.upload import upload
+from loa.cli.users import users
 from loa.errors import LoaError
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 for command in (serve, speaker, enrol, revoke_device, upload, demo, impair):
     app.command()(command)
-for group in (check, keys, tokens):
+for group in (check, keys, tokens, users):
     app.add_typer(group)
 
 

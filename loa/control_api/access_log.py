@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from loa.control_api.auth import PRINCIPAL
+from loa.control_api.caller import address
 from loa.control_api.operation import OPERATION
 from loa.control_api.problems import REQUEST_ID
 
@@ -41,5 +42,5 @@ async def middleware(
             status=status,
             duration_ms=round((time.monotonic_ns() - started_ns) / 1e6, 1),
             actor="" if principal is None else principal.actor,
-            origin=request.remote,
+            origin=address(request),
         )

@@ -17,10 +17,13 @@ from loa.control_api.operation import OPERATION
 Row = TypeVar("Row", bound=Paged)
 
 
-def answer(request: web.Request, model: BaseModel, *, version: int | None = None) -> web.Response:
+def answer(
+    request: web.Request, model: BaseModel, *, version: int | None = None, live: bool = False
+) -> web.Response:
     """The declared answer. A GET of what the caller has already (`If-None-Match`) is 304 without a body.
 
-    `version`: of a versioned thing, for its ETag; else the ETag of a GET is made of the body.
+    `version`: of a versioned thing, for its ETag; else the ETag of a GET is made of the body. `live`: more than the
+    version tells may have changed in the answer, so the ETag is made of both.
     """
     operation = request[OPERATION]
     assert type(model) is operation.answer, operation.route
@@ -28,15 +31,19 @@ def answer(request: web.Request, model: BaseModel, *, version: int | None = None
     text = model.model_dump_json(by_alias=True)
     tag = None
     if version is not None:
-        tag = version_tag(version)
+        tag = f"{version_tag(version)}.{_digest(text)}" if live else version_tag(version)
     elif not operation.changes:
-        tag = hashlib.sha256(text.encode()).hexdigest()[:16]
+        tag = _digest(text)
     headers = {} if tag is None else {"ETag": f'"{tag}"'}
     if replayed(request):
         headers[REPLAYED] = "true"
     if not operation.changes and _has(request, tag):
         return web.Response(status=304, headers=headers)
     return web.Response(status=operation.status, text=text, content_type="application/json", headers=headers)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def version_tag(version: int) -> str:

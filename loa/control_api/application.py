@@ -6,7 +6,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from loa.control_api import access_log, auth, problems
+from loa.control_api import access_log, auth, problems, security_headers
 from loa.control_api.places import TAKEN
 from loa.control_api.rate_limits import LIMITS
 from loa.control_api.services import SERVICES, Services
@@ -19,6 +19,7 @@ NO_HEAD = ("/link", "/listen/{id}.ogg", "/api/v1/events", "/api/v1/uploads/{id}/
 def make_application(services: Services) -> web.Application:
     """The application over the rooms below."""
     app = web.Application(middlewares=[access_log.middleware, problems.middleware, auth.middleware])
+    app.on_response_prepare.append(security_headers.on_prepare)
     app[SERVICES] = services
     app[LIMITS] = services.limits
     app[TAKEN] = Counter()

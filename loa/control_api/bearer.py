@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from loa.broadcast.journal.act import Act
+from loa.broadcast.people.authority import require_to_give
 from loa.broadcast.people.rights import Grant, Principal, Role
 from loa.broadcast.records import Token
 from loa.broadcast.store.paging import FIRST, Page
@@ -29,12 +32,16 @@ class BearerTokens:
         role: Role,
         act: Act,
         *,
+        by: Principal | None = None,
         area_id: bytes | None = None,
         expires_ms: int | None = None,
     ) -> tuple[Token, str]:
-        """A new token, and its text: told here and never again. Conflict for an area that does not exist."""
+        """A new token, and its text: told here and never again. NotFound for an area that does not exist.
+
+        `by`: who makes it. It is theirs, and never gives more than they have (Forbidden).
+        """
         text = self.new_text()
-        return await self.store(text, name, role, act, area_id=area_id, expires_ms=expires_ms), text
+        return await self.store(text, name, role, act, by=by, area_id=area_id, expires_ms=expires_ms), text
 
     @staticmethod
     def new_text() -> str:
@@ -48,19 +55,32 @@ class BearerTokens:
         role: Role,
         act: Act,
         *,
+        by: Principal | None = None,
         area_id: bytes | None = None,
         expires_ms: int | None = None,
     ) -> Token:
         """From now on `text` is a token; durable when this returns. Conflict when it is one already."""
         token = Token(
-            new_id(act.now_ms), name, role, _hash(text), act.now_ms, expires_ms=expires_ms, area_id=area_id
+            new_id(act.now_ms),
+            name,
+            role,
+            _hash(text),
+            act.now_ms,
+            expires_ms=expires_ms,
+            area_id=area_id,
+            user_id=None if by is None else by.user_id,
         )
-        await self._tokens.create(token, act)
+
+        async def allowed(connection: AsyncConnection) -> None:
+            if by is not None:
+                await require_to_give(connection, by, [Grant(role, area_id)])
+
+        await self._tokens.create(token, act, allowed)
         return token
 
-    async def list(self, page: Page = FIRST) -> list[Token]:
-        """A page of the tokens, those that no longer hold too; BadCursor."""
-        return await self._tokens.list(page)
+    async def list(self, page: Page = FIRST, user_id: bytes | None = None) -> list[Token]:
+        """A page of the tokens, those that no longer hold too; BadCursor. With `user_id`, that user's."""
+        return await self._tokens.list(page, user_id)
 
     async def get(self, token_id: bytes) -> Token:
         """The token, whether it still holds or not; NotFound."""
@@ -81,7 +101,8 @@ class BearerTokens:
             return None
         if token.expires_ms is not None and now_ms > token.expires_ms:
             return None
-        return Principal(f"token:{id_text(token.id)}", token.name, (Grant(token.role, token.area_id),))
+        grants = (Grant(token.role, token.area_id),)
+        return Principal(f"token:{id_text(token.id)}", token.name, grants, user_id=token.user_id)
 
 
 def _hash(text: str) -> bytes:

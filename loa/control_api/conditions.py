@@ -9,7 +9,7 @@ from aiohttp import web
 from loa.control_api.operation import OPERATION
 from loa.control_api.problems import Problem
 
-_TAG = re.compile(r'"v([1-9][0-9]{0,17})"')
+_TAG = re.compile(r'"v([1-9][0-9]{0,17})(\.[0-9a-f]{16})?"')
 
 
 def expected_version(request: web.Request) -> int | None:

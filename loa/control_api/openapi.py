@@ -19,8 +19,8 @@ Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 _TITLES: Mapping[int, str] = {
     400: "Malformed",
-    401: "Without a good token",
-    403: "Without the right there",
+    401: "Without a good token or session",
+    403: "Without the right there, or without a sign that it is meant",
     404: "Not found, or not for the caller to see",
     408: "The body came too slowly",
     409: "Conflict with what there is",
@@ -52,11 +52,19 @@ def document(operations: Iterable[Operation]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-loa_session",
+                    "description": "Of a browser that has signed in. A change needs `X-CSRF-Token` too.",
+                },
+            },
         },
     }
 
@@ -88,10 +96,10 @@ def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
     }
     if rest:
         described["description"] = rest
-    if operation.right is None:
+    if operation.open:
         described["security"] = []
     else:
-        described["x-right"] = str(operation.right)
+        described["x-right"] = "own" if operation.right is None else str(operation.right)
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": _of(names, operation.body)}}
     if operation.form is not None:
@@ -137,7 +145,7 @@ def _without_null(schema: Json, definitions: Json) -> Json:
 
 def _tag(path: str) -> str:
     parts = path.removeprefix("/api/v1/").strip("/").split("/")
-    return parts[0] if path.startswith("/api/v1/") else "system"
+    return parts[0].partition(".")[0] if path.startswith("/api/v1/") else "system"
 
 
 def _path_parameters(path: str) -> list[Json]:
@@ -178,7 +186,7 @@ def _headers(operation: Operation) -> list[Json]:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,64}$"},
             }
         )
-    if operation.form is not None:
+    if operation.upload:
         found.append(
             {
                 "name": UPLOAD_ID,
@@ -194,7 +202,7 @@ def _headers(operation: Operation) -> list[Json]:
                 "in": "header",
                 "required": True,
                 "description": "The ETag of the version that you have seen, or *.",
-                "schema": {"type": "string", "pattern": '^("v[1-9][0-9]{0,17}"|\\*)$'},
+                "schema": {"type": "string", "pattern": '^("v[1-9][0-9]{0,17}(\\.[0-9a-f]{16})?"|\\*)$'},
             }
         )
     if operation.path == "/api/v1/events":
@@ -215,7 +223,7 @@ def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
     one_thing = isinstance(operation.answer, type) and not operation.many
     if operation.versioned or (operation.method == "GET" and one_thing):
         good["headers"] = {"ETag": {"schema": {"type": "string"}}}
-    if operation.form is not None:
+    if operation.upload:
         good["headers"] = {UPLOAD_ID: {"schema": {"type": "string", "format": "uuid"}}}
     responses: Json = {str(operation.status): good}
     if "ETag" in good.get("headers", {}) and not operation.changes:
@@ -238,8 +246,8 @@ def _page(one: Json, beside: Json | None) -> Json:
 
 def _statuses(operation: Operation) -> set[int]:
     """The problems that any route of this kind may answer."""
-    found = {400, 429, 503}
-    if operation.right is not None:
+    found = {400, 429, 503, *operation.refusals}
+    if not operation.open:
         found |= {401, 403}
     if "{" in operation.path or operation.changes:
         found.add(404)
@@ -247,7 +255,7 @@ def _statuses(operation: Operation) -> set[int]:
         found |= {409, 422}
     if operation.body is not None or operation.form is not None:
         found |= {408, 413, 415}
-    if operation.form is not None:
+    if operation.upload:
         found.add(507)
     if operation.path.startswith("/listen/"):
         found.add(410)

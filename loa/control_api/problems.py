@@ -18,17 +18,22 @@ from loa.broadcast.content.audio_file import TooLong
 from loa.broadcast.content.library import TooLarge
 from loa.errors import (
     BadCursor,
+    Busy,
     Changed,
     ConfigError,
     Conflict,
     DiskFull,
     EnrolmentError,
+    Forbidden,
     LoaError,
     MediaError,
     NotAudio,
     NotFound,
+    PlaceError,
     QuotaFull,
+    SignInRefused,
     StoreError,
+    Unsuitable,
     WireError,
 )
 
@@ -48,6 +53,7 @@ _STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
     (Conflict, 409, "conflict"),
     (WireError, 400, "malformed"),
     (ConfigError, 400, "malformed"),
+    (PlaceError, 422, "invalid"),
 )
 
 log = structlog.get_logger("loa.api")
@@ -103,6 +109,15 @@ def as_problem(error: LoaError | ValidationError) -> Problem:
         return Problem(422, "invalid", "; ".join(f"{e['field']}: {e['message']}" for e in errors), errors=errors)
     if isinstance(error, EnrolmentError):
         return Problem(_ENROLMENT_STATUS[error.slug], f"enrolment-{error.slug}", error.detail)
+    if isinstance(error, SignInRefused):
+        wait = {"Retry-After": str(-(-error.wait_ms // 1000))} if error.wait_ms else {}
+        return Problem(429 if error.wait_ms else 403, f"proof-{error.slug}", error.detail, headers=wait)
+    if isinstance(error, Unsuitable):
+        return Problem(422, f"{error.slug}-unsuitable", error.detail)
+    if isinstance(error, Forbidden):
+        return Problem(403, error.slug, error.detail)
+    if isinstance(error, Busy):
+        return Problem(503, "busy", str(error), headers={"Retry-After": "1"})
     for kind, status, slug in _STATUS:
         if isinstance(error, kind):
             return Problem(status, slug, str(error))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
+from loa.broadcast.people.person import User
 from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Broadcast, Endpoint, Programme
 from loa.control_api.auth import PRINCIPAL, forbidden
@@ -28,10 +29,22 @@ def right_to_speak(priority: int) -> Right:
 
 
 async def require_in(request: web.Request, right: Right, area_id: bytes | None) -> None:
-    """Problem 403 unless the right holds in the area (None: everywhere); NotFound."""
-    path = () if area_id is None else await services(request).path_of.get(area_id)
-    if not request[PRINCIPAL].may(right, path):
-        raise forbidden(right)
+    """Problem 403 unless the right holds in the area (None: everywhere); NotFound.
+
+    Of a closed area, what it became counts too: what happened there is for those to see who follow.
+    """
+    path = () if area_id is None else await services(request).reach_of.get(area_id)
+    principal = request[PRINCIPAL]
+    if not principal.may(right, path):
+        raise forbidden(right, principal)
+
+
+async def require_in_all(request: web.Request, right: Right, area_ids: Iterable[bytes | None]) -> None:
+    """Problem 403 unless the right holds in all these areas (None: everywhere); NotFound."""
+    if request[PRINCIPAL].roots(right) is None:
+        return
+    for area_id in area_ids:
+        await require_in(request, right, area_id)
 
 
 async def require_for(
@@ -45,8 +58,8 @@ async def require_for(
         await require_in(request, right, area_id)
     for endpoint_id in endpoints:
         endpoint = await visible_endpoint(request, endpoint_id)
-        if not principal.may(right, await core.path_of.get(endpoint.area_id)):
-            raise forbidden(right)
+        if not principal.may(right, await core.reach_of.get(endpoint.area_id)):
+            raise forbidden(right, principal)
 
 
 async def visible_broadcast(request: web.Request, broadcast_id: bytes) -> Broadcast:
@@ -81,11 +94,20 @@ async def visible_endpoint(request: web.Request, endpoint_id: bytes) -> Endpoint
     """The endpoint, if the caller may see it; NotFound otherwise."""
     core, principal = services(request), request[PRINCIPAL]
     endpoint = await core.endpoint_of.get(endpoint_id)
-    if principal.roots(Right.ENDPOINTS_READ) is not None:
-        path = await core.path_of.get(endpoint.area_id)
-        if not principal.may(Right.ENDPOINTS_READ, path):
-            raise NotFound(f"no endpoint {id_text(endpoint_id)}")
+    everywhere = principal.roots(Right.ENDPOINTS_READ) is None
+    if not everywhere and not principal.may(Right.ENDPOINTS_READ, await core.reach_of.get(endpoint.area_id)):
+        raise NotFound(f"no endpoint {id_text(endpoint_id)}")
     return endpoint
+
+
+async def visible_user(request: web.Request, user_id: bytes) -> User:
+    """The user, if the caller may see them: where one of their roles is, or, without any, everywhere. NotFound."""
+    users, principal = services(request).people.users, request[PRINCIPAL]
+    user = await users.get(user_id)
+    paths = await users.paths(user) or [frozenset()]
+    if not any(principal.may(Right.USERS_READ, path) for path in paths):
+        raise NotFound(f"no user {id_text(user_id)}")
+    return user
 
 
 async def narrowed(request: web.Request, right: Right, area_id: bytes | None) -> frozenset[bytes] | None:
@@ -98,7 +120,7 @@ async def narrowed(request: web.Request, right: Right, area_id: bytes | None) ->
     if area_id is None or roots is None:
         return roots if area_id is None else frozenset((area_id,))
     try:
-        path = await core.path_of.get(area_id)
+        path = await core.reach_of.get(area_id)
     except NotFound:
         return frozenset()
     if principal.may(right, path):

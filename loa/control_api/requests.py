@@ -16,7 +16,6 @@ from loa.control_api.services import SERVICES, Services
 from loa.errors import NotFound
 from loa.model import parse_id
 
-MAX_JSON_BYTES = 65_536
 BODY_TIMEOUT_S = 15.0
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -43,26 +42,27 @@ async def read_json(request: web.Request) -> bytes:
     """The bytes of a JSON body; Problem 408, 413 or 415. They can be asked for again."""
     if request.content_type != "application/json":
         raise Problem(415, "unsupported-media-type", "the body must be application/json")
-    if (request.content_length or 0) > MAX_JSON_BYTES:
-        raise Problem(413, "too-large", f"a body may have {MAX_JSON_BYTES} bytes")
+    most = request[OPERATION].most_bytes
+    if (request.content_length or 0) > most:
+        raise Problem(413, "too-large", f"a body may have {most} bytes")
     known: bytes | None = request.get(_BODY)
     if known is not None:
         return known
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            data = await _read(request)
+            data = await _read(request, most)
     except TimeoutError as error:
         raise Problem(408, "timeout", f"the body took longer than {BODY_TIMEOUT_S:g} s") from error
     request[_BODY] = data
     return data
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(request: web.Request, most: int) -> bytes:
     data = bytearray()
     async for chunk in request.content.iter_any():
         data += chunk
-        if len(data) > MAX_JSON_BYTES:
-            raise Problem(413, "too-large", f"a body may have {MAX_JSON_BYTES} bytes")
+        if len(data) > most:
+            raise Problem(413, "too-large", f"a body may have {most} bytes")
     return bytes(data)
 
 

@@ -16,10 +16,13 @@ from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.receipts import Receipts
+from loa.broadcast.people.people import People
 from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
+from loa.broadcast.registry.importer import Importer
+from loa.broadcast.registry.reorganiser import Reorganiser
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.remembered import Remembered
@@ -33,13 +36,16 @@ from loa.timing.clock import Clock
 class Services:
     """The rooms behind the routes. `not_ready` says in words what is missing, or nothing.
 
-    `endpoint_of`, `path_of`: endpoints and paths of areas, as they are or were a moment ago, for what every request
-    asks. `closing`: set when the core goes down, so that answers without an end come to one.
+    `endpoint_of`, `reach_of`: endpoints, and from which areas one is reached (Areas.reach), as they are or were a
+    moment ago, for what every request asks. `closing`: set when the core goes down, so that answers without an end
+    come to one.
     """
 
     config: CoreConfig
     clock: Clock
     areas: Areas
+    reorganiser: Reorganiser
+    importer: Importer
     endpoints: Endpoints
     enrolments: Enrolments
     programmes: Programmes
@@ -49,6 +55,7 @@ class Services:
     book: OrderBook
     receipts: Receipts
     tokens: BearerTokens
+    people: People
     hub: Hub
     director: Director
     ledger: Ledger
@@ -56,7 +63,7 @@ class Services:
     limits: RateLimits
     closing: asyncio.Event
     endpoint_of: Remembered[bytes, Endpoint]
-    path_of: Remembered[bytes, tuple[bytes, ...]]
+    reach_of: Remembered[bytes, frozenset[bytes]]
     metrics: Callable[[], bytes]
     not_ready: Callable[[], str]
 

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from loa.broadcast.people.rights import Right
 from loa.control_api.link_socket import link
-from loa.control_api.models.areas import AreaIn, AreaOut, AreasQuery
+from loa.control_api.models.areas import (
+    AreaCloseIn,
+    AreaHistoryOut,
+    AreaIn,
+    AreaOut,
+    AreaPatch,
+    AreasQuery,
+    ChangeOut,
+    GeoJsonQuery,
+)
 from loa.control_api.models.audit import AuditExportQuery, AuditOut, AuditQuery
+from loa.control_api.models.base import PageQuery
 from loa.control_api.models.broadcasts import BroadcastIn, BroadcastOut, BroadcastsQuery
-from loa.control_api.models.endpoints import EndpointOut, EndpointsQuery
+from loa.control_api.models.endpoints import (
+    EndpointHistoryOut,
+    EndpointHistoryQuery,
+    EndpointOut,
+    EndpointPatch,
+    EndpointsMovedOut,
+    EndpointsMoveIn,
+    EndpointsQuery,
+)
 from loa.control_api.models.enrolments import (
     ClaimIn,
     ClaimOut,
@@ -17,10 +35,41 @@ from loa.control_api.models.enrolments import (
     EnrolmentsQuery,
 )
 from loa.control_api.models.events import EventsQuery
+from loa.control_api.models.imports import (
+    AreaImportOut,
+    AreaListForm,
+    DeviceCodesForm,
+    DeviceImportOut,
+    DeviceListForm,
+    OfficialIn,
+)
 from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsBeside, ReceiptsQuery
 from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, ProgrammeOut, ProgrammesQuery
+from loa.control_api.models.reorganisations import (
+    DissolveIn,
+    DissolvePreviewIn,
+    MergeIn,
+    MergePreviewIn,
+    PlanOut,
+    ReorganiseIn,
+    ReorganisePreviewIn,
+    SplitIn,
+    SplitPreviewIn,
+)
+from loa.control_api.models.sessions import (
+    AppBegunOut,
+    AppCodeIn,
+    AppEnrolledOut,
+    MeChangeIn,
+    MeOut,
+    PasswordIn,
+    ProofIn,
+    SessionsOut,
+    SignInIn,
+)
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
 from loa.control_api.models.uploads import UploadOut
+from loa.control_api.models.users import UserChangeIn, UserIn, UserMadeOut, UserOut, UsersQuery
 from loa.control_api.operation import Operation
 from loa.control_api.routes import (
     areas,
@@ -30,13 +79,23 @@ from loa.control_api.routes import (
     endpoints,
     enrolments,
     events,
+    imports,
+    maps,
+    me,
+    own_tokens,
     programmes,
     public,
+    reorganisations,
+    sessions,
     tokens,
     uploads,
+    users,
 )
 
 TEXT, OGG, EVENTS, JSON_LINES = "text/plain", "audio/ogg", "text/event-stream", "application/x-ndjson"
+CSV, GEOJSON = "text/csv", "application/geo+json"
+ONE_OUTLINE, MANY_OUTLINES = 2**20, 4 * 2**20
+"""How long a body with an outline in it may be, and one with many, or that names many devices."""
 
 # fmt: off
 OPERATIONS = (
@@ -52,14 +111,57 @@ OPERATIONS = (
     Operation("GET", "/metrics", public.metrics, Right.METRICS_READ, answer=TEXT),
 
     Operation("POST", "/api/v1/areas", areas.create_area, Right.AREAS_WRITE,
-              body=AreaIn, answer=AreaOut, status=201, once=True),
+              body=AreaIn, most_bytes=ONE_OUTLINE, answer=AreaOut, status=201, once=True),
     Operation("GET", "/api/v1/areas", areas.list_areas, Right.AREAS_READ,
               query=AreasQuery, answer=AreaOut, many=True),
-    Operation("GET", "/api/v1/areas/{id}", areas.get_area, Right.AREAS_READ, answer=AreaOut),
+    Operation("GET", "/api/v1/areas.geojson", maps.areas_geojson, Right.AREAS_READ,
+              query=GeoJsonQuery, answer=GEOJSON),
+    Operation("POST", "/api/v1/areas/merge/preview", reorganisations.preview_merge, Right.AREAS_WRITE,
+              body=MergePreviewIn, most_bytes=MANY_OUTLINES, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/merge", reorganisations.merge_areas, Right.AREAS_WRITE,
+              body=MergeIn, most_bytes=MANY_OUTLINES, answer=ChangeOut, once=True),
+    Operation("POST", "/api/v1/areas/split/preview", reorganisations.preview_split, Right.AREAS_WRITE,
+              body=SplitPreviewIn, most_bytes=MANY_OUTLINES, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/split", reorganisations.split_area, Right.AREAS_WRITE,
+              body=SplitIn, most_bytes=MANY_OUTLINES, answer=ChangeOut, once=True),
+    Operation("POST", "/api/v1/areas/dissolve/preview", reorganisations.preview_dissolve, Right.AREAS_WRITE,
+              body=DissolvePreviewIn, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/dissolve", reorganisations.dissolve_areas, Right.AREAS_WRITE,
+              body=DissolveIn, answer=ChangeOut, once=True),
+    Operation("POST", "/api/v1/areas/reorganise/preview", reorganisations.preview_reorganise, Right.AREAS_WRITE,
+              body=ReorganisePreviewIn, most_bytes=MANY_OUTLINES, answer=PlanOut),
+    Operation("POST", "/api/v1/areas/reorganise", reorganisations.reorganise_areas, Right.AREAS_WRITE,
+              body=ReorganiseIn, most_bytes=MANY_OUTLINES, answer=ChangeOut, once=True),
+    Operation("GET", "/api/v1/areas/changes", reorganisations.list_changes, Right.AREAS_READ,
+              query=PageQuery, answer=ChangeOut, many=True),
+    Operation("GET", "/api/v1/areas/changes/{id}", reorganisations.get_change, Right.AREAS_READ,
+              answer=ChangeOut),
+    Operation("POST", "/api/v1/areas/import", imports.import_areas, Right.AREAS_WRITE,
+              form=AreaListForm, answer=AreaImportOut),
+    Operation("POST", "/api/v1/areas/import/official", imports.import_official_units, Right.AREAS_WRITE,
+              body=OfficialIn, answer=AreaImportOut),
+    Operation("GET", "/api/v1/areas/{id}", areas.get_area, Right.AREAS_READ, answer=AreaOut, versioned=True),
+    Operation("PATCH", "/api/v1/areas/{id}", areas.change_area, Right.AREAS_WRITE,
+              body=AreaPatch, most_bytes=ONE_OUTLINE, answer=AreaOut, versioned=True),
+    Operation("POST", "/api/v1/areas/{id}/close", areas.close_area, Right.AREAS_WRITE,
+              body=AreaCloseIn, answer=AreaOut, versioned=True),
+    Operation("GET", "/api/v1/areas/{id}/history", areas.area_history, Right.AREAS_READ, answer=AreaHistoryOut),
+    Operation("GET", "/api/v1/areas/{id}/outline", areas.area_outline, Right.AREAS_READ, answer=GEOJSON),
 
     Operation("GET", "/api/v1/endpoints", endpoints.list_endpoints, Right.ENDPOINTS_READ,
               query=EndpointsQuery, answer=EndpointOut, many=True),
-    Operation("GET", "/api/v1/endpoints/{id}", endpoints.get_endpoint, Right.ENDPOINTS_READ, answer=EndpointOut),
+    Operation("POST", "/api/v1/endpoints/move", endpoints.move_endpoints, Right.ENDPOINTS_WRITE,
+              body=EndpointsMoveIn, answer=EndpointsMovedOut),
+    Operation("POST", "/api/v1/endpoints/import", imports.import_devices, Right.ENDPOINTS_WRITE,
+              form=DeviceListForm, answer=DeviceImportOut),
+    Operation("POST", "/api/v1/endpoints/import.csv", imports.import_devices_to_csv, Right.ENDPOINTS_WRITE,
+              form=DeviceCodesForm, answer=CSV),
+    Operation("GET", "/api/v1/endpoints/{id}", endpoints.get_endpoint, Right.ENDPOINTS_READ,
+              answer=EndpointOut, versioned=True),
+    Operation("PATCH", "/api/v1/endpoints/{id}", endpoints.change_endpoint, Right.ENDPOINTS_WRITE,
+              body=EndpointPatch, answer=EndpointOut, versioned=True),
+    Operation("GET", "/api/v1/endpoints/{id}/history", endpoints.endpoint_history, Right.ENDPOINTS_READ,
+              query=EndpointHistoryQuery, answer=EndpointHistoryOut),
     Operation("POST", "/api/v1/endpoints/{id}/revoke", endpoints.revoke_endpoint, Right.ENDPOINTS_WRITE,
               answer=EndpointOut, urgent=True),
 
@@ -69,7 +171,7 @@ OPERATIONS = (
               query=EnrolmentsQuery, answer=EnrolmentOut, many=True),
 
     Operation("POST", "/api/v1/programmes", programmes.upload_programme, Right.PROGRAMMES_WRITE,
-              form=ProgrammeForm, answer=ProgrammeOut, status=201, once=True),
+              form=ProgrammeForm, upload=True, answer=ProgrammeOut, status=201, once=True),
     Operation("GET", "/api/v1/programmes", programmes.list_programmes, Right.PROGRAMMES_READ,
               query=ProgrammesQuery, answer=ProgrammeOut, many=True),
     Operation("GET", "/api/v1/programmes/{id}", programmes.get_programme, Right.PROGRAMMES_READ,
@@ -101,6 +203,48 @@ OPERATIONS = (
     Operation("GET", "/api/v1/tokens", tokens.list_tokens, Right.TOKENS_WRITE,
               query=TokensQuery, answer=TokenOut, many=True),
     Operation("POST", "/api/v1/tokens/{id}/revoke", tokens.revoke_token, Right.TOKENS_WRITE,
+              status=204, urgent=True),
+
+    Operation("POST", "/api/v1/sessions", sessions.sign_in, None,
+              body=SignInIn, answer=MeOut, refusals=(403,)),
+    Operation("GET", "/api/v1/sessions", sessions.list_sessions, None, own=True, answer=SessionsOut),
+    Operation("DELETE", "/api/v1/sessions", sessions.end_sessions, None, own=True, status=204),
+    Operation("DELETE", "/api/v1/sessions/current", sessions.sign_out, None, own=True, status=204),
+    Operation("DELETE", "/api/v1/sessions/{id}", sessions.end_session, None, own=True, status=204),
+
+    Operation("GET", "/api/v1/me", me.get_me, None, own=True, answer=MeOut),
+    Operation("PATCH", "/api/v1/me", me.change_me, None, own=True, body=MeChangeIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/password", me.change_password, None, own=True, body=PasswordIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/proof", me.prove_again, None, own=True, body=ProofIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/totp", me.begin_second_factor, None, own=True,
+              body=ProofIn, answer=AppBegunOut),
+    Operation("POST", "/api/v1/me/totp/confirm", me.confirm_second_factor, None, own=True,
+              body=AppCodeIn, answer=AppEnrolledOut),
+    Operation("POST", "/api/v1/me/totp/disable", me.disable_second_factor, None, own=True,
+              body=ProofIn, answer=MeOut),
+    Operation("POST", "/api/v1/me/tokens", own_tokens.create_own_token, None, own=True,
+              body=TokenIn, answer=TokenMadeOut, status=201, once=True),
+    Operation("GET", "/api/v1/me/tokens", own_tokens.list_own_tokens, None, own=True,
+              query=TokensQuery, answer=TokenOut, many=True),
+    Operation("POST", "/api/v1/me/tokens/{id}/revoke", own_tokens.revoke_own_token, None, own=True,
+              status=204, urgent=True),
+
+    Operation("POST", "/api/v1/users", users.create_user, Right.USERS_WRITE,
+              body=UserIn, answer=UserMadeOut, status=201, once=True),
+    Operation("GET", "/api/v1/users", users.list_users, Right.USERS_READ,
+              query=UsersQuery, answer=UserOut, many=True),
+    Operation("GET", "/api/v1/users/{id}", users.get_user, Right.USERS_READ, answer=UserOut, versioned=True),
+    Operation("PATCH", "/api/v1/users/{id}", users.change_user, Right.USERS_WRITE,
+              body=UserChangeIn, answer=UserOut, versioned=True),
+    Operation("DELETE", "/api/v1/users/{id}", users.delete_user, Right.USERS_WRITE, status=204, versioned=True),
+    Operation("POST", "/api/v1/users/{id}/reset-password", users.reset_user_password, Right.USERS_WRITE,
+              answer=UserMadeOut),
+    Operation("POST", "/api/v1/users/{id}/reset-second-factor", users.reset_user_second_factor,
+              Right.USERS_WRITE, answer=UserOut),
+    Operation("POST", "/api/v1/users/{id}/unlock", users.unlock_user, Right.USERS_WRITE, answer=UserOut),
+    Operation("GET", "/api/v1/users/{id}/sessions", users.list_user_sessions, Right.USERS_READ,
+              answer=SessionsOut),
+    Operation("DELETE", "/api/v1/users/{id}/sessions", users.end_user_sessions, Right.USERS_WRITE,
               status=204, urgent=True),
 
     Operation("GET", "/api/v1/audit", audit.list_audit, Right.AUDIT_READ,

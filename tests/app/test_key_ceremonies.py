@@ -345,7 +345,7 @@ async def _devices(db: Database, ring: KeyRing, names: list[str]) -> list[Enrolm
     """Enrolled speakers of these names, and one more code that nobody has used."""
     areas = Areas(db)
     area = await areas.create(None, "Phường Phù Liễn", "commune", None, system(1))
-    enrolments = Enrolments(db, areas, ring)
+    enrolments = Enrolments(db, ring)
     codes = []
     for name in [*names, "not yet"]:
         _, code = await enrolments.create(area.id, EndpointKind.SPEAKER, name, system(NOW_MS - 60_000), VALID_S)
@@ -387,7 +387,7 @@ def test_a_lost_root_is_replaced_and_every_device_has_a_code(town: Town) -> None
     assert (kept / "order.key").read_bytes() == ring.order_key.seed
 
     async def come_back(db: Database) -> None:
-        enrolments = Enrolments(db, Areas(db), _now_ring(town))
+        enrolments = Enrolments(db, _now_ring(town))
         for row in rows:
             await _claim(enrolments, EnrolmentCode.parse(row["code"]), int(time.time() * 1000))
 
@@ -456,7 +456,7 @@ def test_codes_that_a_kill_cut_off_are_good_or_made_again(town: Town) -> None:
     assert len(codes) > 3, "some were written down, and the kill came before they were good"
 
     async def come_back(db: Database) -> int:
-        enrolments, enrolled = Enrolments(db, Areas(db), _now_ring(town)), 0
+        enrolments, enrolled = Enrolments(db, _now_ring(town)), 0
         for code in codes:
             with contextlib.suppress(EnrolmentError):
                 await _claim(enrolments, EnrolmentCode.parse(code), int(time.time() * 1000))
@@ -513,13 +513,13 @@ def _shut_out(town: Town, ring: KeyRing, token: str, codes: list[EnrolmentCode])
     assert _good(town, (town.data / "admin.token").read_text().strip())
 
     async def claimed(db: Database) -> None:
-        await _claim(Enrolments(db, Areas(db), ring), codes[-1], int(time.time() * 1000))
+        await _claim(Enrolments(db, ring), codes[-1], int(time.time() * 1000))
 
     with pytest.raises(EnrolmentError) as caught:
         town.in_store(claimed)
     assert caught.value.slug == "expired"
     actions = [entry["action"] for entry in town.audit()]
-    assert {"keys.core_compromised", "token.revoke", "enrolment.end_open"} <= set(actions)
+    assert {"keys.core_compromised", "token.revoke", "enrolment.end_open", "user.shut_out_all"} <= set(actions)
 
 
 def test_a_compromised_core_with_its_root_on_a_visit(town: Town) -> None:
@@ -535,6 +535,7 @@ def test_a_compromised_core_with_its_root_on_a_visit(town: Town) -> None:
     said = town.core("keys", "core-compromised", "--root", town.stick, typed="y\n")
     assert "1 tokens revoked" in said
     assert "1 enrolment codes ended" in said
+    assert "0 users need a new password" in said
     assert "the audit log holds" in said
     _shut_out(town, ring, token, codes)
     assert not town.shown()["root_is_here"]

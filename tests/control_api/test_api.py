@@ -111,7 +111,7 @@ async def test_a_body_that_is_not_json_is_refused(core: Core, data: bytes, conte
     async with (
         aiohttp.ClientSession() as session,
         session.post(
-            f"http://127.0.0.1:{core.http_port}/api/v1/areas",
+            f"http://127.0.0.1:{core.http_port}/api/v1/tokens",
             data=data,
             headers={"Authorization": f"Bearer {token}", "Content-Type": content_type},
         ) as answer,

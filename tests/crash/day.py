@@ -28,7 +28,10 @@ from loa.broadcast.journal.act import Act
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
-from loa.broadcast.people.rights import Role
+from loa.broadcast.people.passwords import Passwords
+from loa.broadcast.people.person import Language
+from loa.broadcast.people.rights import EVERYWHERE, Grant, Principal, Role
+from loa.broadcast.people.users import UserChange, Users
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
@@ -43,6 +46,7 @@ from tests import sounds
 from tests.crash.points import Points
 
 EPOCH = b"epoch-of"
+ROOT = Principal("user:tester", "Thử", (EVERYWHERE,))
 
 
 @dataclass
@@ -58,6 +62,7 @@ class Rooms:
     director: Director
     book: OrderBook
     tokens: BearerTokens
+    users: Users
     clock: SystemClock
 
 
@@ -68,6 +73,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     db = await Database.open(url)
     keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
     areas, endpoints, receipts, broadcasts = Areas(db), Endpoints(db), Receipts(db), Broadcasts(db)
+    passwords = Passwords(time_cost=1, memory_kib=8)
     audio = folder / "audio"
     pool = IngestPool(lambda _: ThreadPoolExecutor(1))
     library = await Library.open(db, await AudioFolder.open(audio), audio / "tmp", pool)
@@ -87,13 +93,14 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
         yield Rooms(
             db,
             areas,
-            Enrolments(db, areas, keyring),
+            Enrolments(db, keyring),
             Programmes(db),
             library,
             broadcasts,
             director,
             book,
             BearerTokens(Tokens(db)),
+            Users(db, passwords),
             clock,
         )
     finally:
@@ -102,6 +109,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
                 await director.scribe.settled()
         for task in tasks:
             task.cancel()
+        passwords.close()
         await receipts.close()
         await db.close()
 
@@ -135,6 +143,17 @@ async def work(at: Rooms, acknowledge: Any, round_: str) -> None:
     acknowledge("token", token.id)
     await at.tokens.revoke(token.id, act("revoke"))
     acknowledge("revoked", token.id)
+    user, _ = await at.users.create(
+        ROOT,
+        act("user"),
+        login=f"lan.{round_}",
+        name="Lan",
+        language=Language.VI,
+        grants=[Grant(Role.OFFICER, area.id)],
+    )
+    acknowledge("user", user.id)
+    await at.users.change(ROOT, act("disable"), user.id, user.version, UserChange(disabled=True))
+    acknowledge("disabled", user.id)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield sounds.wav(sounds.siren(0.3))

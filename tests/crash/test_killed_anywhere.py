@@ -59,6 +59,10 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
             await at.tokens.get(subject)
         elif kind == "revoked":
             assert (await at.tokens.get(subject)).revoked_ms is not None
+        elif kind == "user":
+            assert (await at.users.get(subject)).grants != ()
+        elif kind == "disabled":
+            assert not (await at.users.get(subject)).active
         elif kind == "programme":
             programme = await at.programmes.get(subject)
             assert len(await at.library.packets(programme)) == programme.frames
@@ -77,7 +81,7 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
     async for links in Ledger(at.db).links():
         last = chain.verify(links, last)
         subjects |= {json.loads(link.entry)["subject"] for link in links}
-    named = {"revoked": "token", "stopped": "broadcast", "settled": "broadcast"}
+    named = {"revoked": "token", "disabled": "user", "stopped": "broadcast", "settled": "broadcast"}
     for kind, subject in told:
         assert f"{named.get(kind, kind)}:{id_text(subject)}" in subjects
 

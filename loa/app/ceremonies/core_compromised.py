@@ -111,6 +111,10 @@ def _shut_out(core: CoreConfig) -> None:
     done = asyncio.run(shut_out(core, shell_act(now_ms())))
     say(f"{done.tokens} mã truy cập đã thu hồi", f"{done.tokens} tokens revoked")
     say(f"{done.codes} mã đăng ký đã hủy", f"{done.codes} enrolment codes ended")
+    say(
+        f"{done.users} người dùng cần mật khẩu mới: loa users reset-password",
+        f"{done.users} users need a new password: loa users reset-password",
+    )
     say(f"Mã truy cập mới ở {core.data_dir / 'admin.token'}", "the administrator's new token is there")
 
 

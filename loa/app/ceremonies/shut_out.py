@@ -8,6 +8,7 @@ from loa.app.store import opened_store
 from loa.broadcast.journal import chain, journal
 from loa.broadcast.journal.act import Act
 from loa.broadcast.journal.chain import Link
+from loa.broadcast.people.shut_out import shut_everybody_out
 from loa.broadcast.store import enrolments as stored_enrolments
 from loa.broadcast.store import journal as stored_journal
 from loa.broadcast.store.database import Database
@@ -25,6 +26,7 @@ class ShutOut:
 
     tokens: int
     codes: int
+    users: int
 
 
 async def revoke_all_tokens(config: CoreConfig, act: Act) -> int:
@@ -37,16 +39,18 @@ async def revoke_all_tokens(config: CoreConfig, act: Act) -> int:
 
 
 async def shut_out(config: CoreConfig, act: Act) -> ShutOut:
-    """Revoke every token and end every enrolment code that has not been used. StoreError; ConfigError.
+    """Revoke every token, end every enrolment code that has not been used, and take everybody's way in.
 
-    Whoever read the store can answer a device that enrols with such a code, in the core's name.
+    Whoever read the store can answer a device that enrols with such a code, in the core's name, and has the secrets
+    of all authenticator apps. StoreError; ConfigError.
     """
     async with opened_store(config) as db:
         tokens = await _revoke_tokens(config, db, act)
         async with db.write() as connection:
             codes = await stored_enrolments.end_open(connection, act.now_ms)
             await journal.record(connection, act, "enrolment.end_open", "enrolment:all", after={"codes": codes})
-    return ShutOut(tokens, codes)
+        users = await shut_everybody_out(db, act)
+    return ShutOut(tokens, codes, users)
 
 
 async def _revoke_tokens(config: CoreConfig, db: Database, act: Act) -> int:

@@ -52,6 +52,8 @@ STOP_ORDER_VALID_MS = 600_000
 AIR_END_S = 1.0
 CLOSE_S = 5.0
 MAX_REPEATING = 1024
+MAX_AREAS_MOVED_TO = 32
+"""Areas that a stop names beside the targets; where it would be more, the tops of the tree."""
 _GOING_DOWN = "the core is going down"
 
 log = structlog.get_logger("loa.air")
@@ -71,10 +73,18 @@ class Running:
     silent: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def means(self, session: Session) -> bool:
-        """Whether the broadcast is for this endpoint, where it stands now."""
+    def names(self, session: Session) -> bool:
+        """Whether the targets name this endpoint, or an area in which it stands now."""
         named = session.endpoint.id in self.broadcast.endpoints
         return named or not set(self.broadcast.areas).isdisjoint(session.place)
+
+    def means(self, session: Session) -> bool:
+        """Whether the broadcast is for this endpoint: it is named, or was when it stood elsewhere.
+
+        An endpoint that moves while the broadcast is on air goes on with it.
+        """
+        broadcast = self.broadcast
+        return self.names(session) or session.has_stood_in(broadcast.areas, broadcast.created_ms)
 
 
 class Director:
@@ -336,7 +346,7 @@ class Director:
             now_ms = self._now_ms()
             order = await self._book.issue(
                 Stop(running.broadcast.id, STOP_FADE_MS, running.broadcast.priority),
-                running.broadcast.areas,
+                self._areas_to_stop(running),
                 running.broadcast.endpoints,
                 now_ms,
                 now_ms + STOP_ORDER_VALID_MS,
@@ -351,6 +361,14 @@ class Director:
             self.counters["stops_unconfirmed"] += 1
         finally:
             self._finish(running, BroadcastState.STOPPED, "stopped")
+
+    def _areas_to_stop(self, running: Running) -> Sequence[bytes]:
+        """The areas of the targets, and those where endpoints stand now that have moved out of them meanwhile."""
+        moved = [session for session in self._meant(running) if not running.names(session)]
+        areas = {session.place[-1] for session in moved}
+        if len(areas) > MAX_AREAS_MOVED_TO:
+            areas = {session.place[0] for session in moved}
+        return tuple(dict.fromkeys((*running.broadcast.areas, *sorted(areas))))
 
     def _try_send(self, media: MediaPort | None, command: Command) -> None:
         """Tell the media process, if it is there: when it is not, its sound has ended too."""
@@ -378,9 +396,11 @@ class Director:
     # --- endpoints --------------------------------------------------------------------------------------------
 
     async def joined(self, session: Session) -> None:
-        """An endpoint came: what is on air for it is ordered again, and its sound sent from the next frame."""
+        """An endpoint came, or came to stand elsewhere: what is on air for it and was not before is ordered again,
+        and its sound sent from the next frame."""
         for running in list(self._running.values()):
-            if running.stopping is not None or not running.means(session):
+            had = session.channel_id in running.audience
+            if had or running.stopping is not None or not running.means(session):
                 continue
             self._hub.order([session], running.order.bundle)
             running.audience.add(session.channel_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -36,13 +36,18 @@ from loa.codecs.link_wire import (
     StatementMessage,
     Status,
 )
-from loa.codecs.statement_wire import Beacon
+from loa.codecs.statement_wire import Beacon, Placement
 from loa.errors import LinkError, LoaError, MediaError, NotFound, StoreError, WireError
 from loa.timing.clock import Clock
 
 HANDSHAKE_TIMEOUT_S = 10.0
 MAX_HALF_OPEN = 256
 """Links that have not proved themselves yet; further ones are sent away until some have."""
+MAX_LEFT_AREAS = 64
+"""Areas that an endpoint has left which are remembered; then the first are forgotten."""
+MAX_LEFT_ENDPOINTS = 20_000
+"""Endpoints that have moved of which that is remembered."""
+_MOVES_AT_ONCE = 50
 OUTBOX_MESSAGES = 256
 """Messages that wait for a slow endpoint; one more ends the link, and the next link starts with what is on air."""
 
@@ -69,6 +74,7 @@ class Session:
     """An endpoint whose link is up, or whose media channel outlives its link for a while.
 
     `key_list_version`: of the list in force when it was welcomed; `tell_all` tells it of later ones.
+    `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
     """
 
     endpoint: Endpoint
@@ -81,6 +87,7 @@ class Session:
     bound: bool = False
     status: Status | None = None
     secret_serial: int = 0
+    left: dict[bytes, int] = field(default_factory=dict)
     _outbox: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(OUTBOX_MESSAGES))
 
     def put(self, message: Message) -> None:
@@ -97,6 +104,10 @@ class Session:
         if epoch.serial > self.secret_serial:
             self.secret_serial = epoch.serial
             self.put(epoch.sealed(self.keys))
+
+    def has_stood_in(self, areas: Iterable[bytes], since_ms: int) -> bool:
+        """Whether the endpoint has left one of these areas since then."""
+        return bool(self.left) and any(self.left.get(area, -1) >= since_ms for area in areas)
 
     def end(self) -> None:
         """End the link after nothing more; what is queued is dropped when the queue is full."""
@@ -120,7 +131,7 @@ class AirDesk(Protocol):
     """Who wants to know of endpoints: the director of what is on air."""
 
     async def joined(self, session: Session) -> None:
-        """A link came up: orders on air go to it."""
+        """A link came up, or its endpoint has moved: orders on air that it has not had go to it."""
 
     def left(self, session: Session) -> None:
         """The endpoint's channel is gone too."""
@@ -155,6 +166,8 @@ class Hub:
         self._epoch: EpochSecrets | None = None
         self._desk: AirDesk | None = None
         self._half_open = 0
+        # What endpoints whose link may come back have left; the oldest are forgotten.
+        self._left: OrderedDict[bytes, dict[bytes, int]] = OrderedDict()
         self.counters: Counter[str] = Counter()
 
     def open_epoch(self, media: MediaPort, media_port: int, epoch: EpochSecrets, desk: AirDesk) -> None:
@@ -250,17 +263,21 @@ class Hub:
             self._forget(old)
         self._by_endpoint[session.endpoint.id] = session
         self._by_channel[session.channel_id] = session
+        session.left = self._left.get(session.endpoint.id, {})
         self._tell_media(AddChannel(session.channel_id, session.keys.channel_secret))
         if session.key_list_version != self._keyring.key_list.version:
             # It changed since the welcome, and this session was not there yet to be told.
             session.put(StatementMessage(self._keyring.key_list_envelope))
-        placement = await self._endpoints.placement(session.endpoint)
-        # Asked again now that `revoke` can see the session: the device may have taken its time over the proof.
-        if (await self._endpoints.get(session.endpoint.id)).revoked_ms is not None:
+        # Asked again now that `revoke` and `moved` can see the session: the device may have taken its time over the
+        # proof.
+        ((endpoint, placement),) = await self._endpoints.placed([session.endpoint.id])
+        if endpoint.revoked_ms is not None:
             self._forget(session)
             raise LinkError("revoked: this endpoint has been revoked")
         if epoch is not self._epoch:
             raise LinkError(_NO_EPOCH)
+        if placement.serial >= session.endpoint.placement_serial:
+            session.endpoint, session.place = endpoint, placement.areas
         session.put(StatementMessage(placement.seal(self._keyring.order_key)))
         session.put_secret(epoch)
         await desk.joined(session)
@@ -358,6 +375,38 @@ class Hub:
         message = StatementMessage(statement)
         for session in self.sessions():
             session.put(message)
+
+    async def moved(self, endpoint_ids: Iterable[bytes]) -> None:
+        """These endpoints have a new placement in the store: those that are here are sent it at once.
+
+        What is on air for them stays on air for them; what is on air where they come to stand they hear too.
+        """
+        here = [endpoint_id for endpoint_id in endpoint_ids if endpoint_id in self._by_endpoint]
+        try:
+            for at in range(0, len(here), _MOVES_AT_ONCE):
+                for endpoint, placement in await self._endpoints.placed(here[at : at + _MOVES_AT_ONCE]):
+                    session = self._by_endpoint.get(endpoint.id)
+                    if session is not None and placement.serial > session.endpoint.placement_serial:
+                        await self._move(session, endpoint, placement)
+        except StoreError as error:
+            # They have moved all the same, and are told when their links come up again.
+            self.counters["placements_not_sent"] += len(here)
+            log.error("placements not sent", error=str(error))
+
+    async def _move(self, session: Session, endpoint: Endpoint, placement: Placement) -> None:
+        now_ms = self._clock.utc_ns() // 1_000_000
+        session.left |= {area: now_ms for area in session.place if area not in placement.areas}
+        while len(session.left) > MAX_LEFT_AREAS:
+            del session.left[next(iter(session.left))]
+        self._left[endpoint.id] = session.left
+        self._left.move_to_end(endpoint.id)
+        while len(self._left) > MAX_LEFT_ENDPOINTS:
+            self._left.popitem(last=False)
+        session.endpoint, session.place = endpoint, placement.areas
+        session.put(StatementMessage(placement.seal(self._keyring.order_key)))
+        self.counters["placements"] += 1
+        if self._desk is not None and session.live:
+            await self._desk.joined(session)
 
     def revoke(self, endpoint_id: bytes) -> None:
         """End an endpoint's link and channel at once, and give everybody else a new epoch secret."""

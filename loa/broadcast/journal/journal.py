@@ -3,7 +3,8 @@ caller who asks again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +14,17 @@ from loa.broadcast.journal.act import Act
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import journal as stored
 from loa.model import id_text
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that an act did: see `record`."""
+
+    action: str
+    subject: str
+    areas: Collection[bytes] = ()
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
 
 
 async def record(
@@ -31,27 +43,42 @@ async def record(
     hold only what JSON can say and only what may be kept for ever: no secret, no hash of one. Conflict when the act
     has a key that its actor has used.
     """
-    where = sorted(set(areas))
-    fields = {
+    await record_all(connection, act, [Deed(action, subject, frozenset(areas), before, after)])
+
+
+async def record_all(connection: AsyncConnection, act: Act, deeds: Sequence[Deed]) -> None:
+    """Write down all that one act did, as `record` does, in a few statements however much it is.
+
+    The act's key stands for the first of the deeds, which is the whole of them.
+    """
+    if not deeds:
+        return
+    last = await stored.last_link(connection)
+    links: list[tuple[chain.Link, str, str]] = []
+    for deed in deeds:
+        seq = 1 if last is None else last.seq + 1
+        entry = chain.entry_text({"seq": seq, **_fields(act, deed)})
+        last = chain.Link(seq, entry, chain.next_hash(chain.GENESIS if last is None else last.hash, entry))
+        links.append((last, deed.action, deed.subject))
+    await stored.insert_links(connection, links, at_ms=act.now_ms, actor=act.actor)
+    await _tell_all(connection, act.now_ms, deeds)
+    if act.key:
+        await stored.insert_key(connection, act.actor, act.key, act.fingerprint, deeds[0].subject, act.now_ms)
+
+
+def _fields(act: Act, deed: Deed) -> dict[str, Any]:
+    return {
         "at_ms": act.now_ms,
         "actor": act.actor,
         "name": act.name,
         "origin": act.origin,
         "request_id": act.request_id,
-        "action": action,
-        "subject": subject,
-        "areas": [id_text(area) for area in where],
-        "before": before,
-        "after": after,
+        "action": deed.action,
+        "subject": deed.subject,
+        "areas": [id_text(area) for area in sorted(set(deed.areas))],
+        "before": deed.before,
+        "after": deed.after,
     }
-    last = await stored.last_link(connection)
-    seq = 1 if last is None else last.seq + 1
-    entry = chain.entry_text({"seq": seq, **fields})
-    link = chain.Link(seq, entry, chain.next_hash(chain.GENESIS if last is None else last.hash, entry))
-    await stored.insert_link(connection, link, at_ms=act.now_ms, actor=act.actor, action=action, subject=subject)
-    await tell(connection, act.now_ms, action, subject, areas=where, data=after)
-    if act.key:
-        await stored.insert_key(connection, act.actor, act.key, act.fingerprint, subject, act.now_ms)
 
 
 async def tell(
@@ -64,7 +91,14 @@ async def tell(
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an event down for those who watch; without a trace in the audit log."""
-    where = sorted(set(areas))
-    paths = await stored_areas.paths(connection, where)
-    reach = sorted(frozenset().union(*paths.values()))
-    await stored.insert_event(connection, now_ms, kind, subject, where, reach, chain.entry_text(data or {}))
+    await _tell_all(connection, now_ms, [Deed(kind, subject, frozenset(areas), after=data)])
+
+
+async def _tell_all(connection: AsyncConnection, now_ms: int, deeds: Sequence[Deed]) -> None:
+    paths = await stored_areas.paths(connection, {area for deed in deeds for area in deed.areas})
+    told = []
+    for deed in deeds:
+        where = sorted(set(deed.areas))
+        reach = sorted({above for area in where for above in paths.get(area, ())})
+        told.append((deed.action, deed.subject, where, reach, chain.entry_text(deed.after or {})))
+    await stored.insert_events(connection, now_ms, told)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from loa.broadcast.orders.targets import OrderTargets, places
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.orders.targets import OrderTargets, Targets, places, places_since
 from loa.broadcast.records import FoldedReceipts, ReceiptRow
 from loa.broadcast.store import receipt_folds as stored_folds
 from loa.broadcast.store import receipts as stored
@@ -119,6 +121,7 @@ class Receipts:
             place = await places(connection, {w.endpoint_id for w in group}) if targets else {}
             asked = {(r.order_id, w.endpoint_id) for w in group for r in w.receipts if r.order_id in targets}
             keys = {key for key in asked if targets[key[0]].mean(key[1], place.get(key[1], ()))}
+            keys |= await _meant_before(connection, asked - keys, targets)
             before = await stored.load(connection, keys)
             after = dict(before)
             tally: Counter[str] = Counter(commits=1)
@@ -168,6 +171,20 @@ class Receipts:
         self._full.set()
         if self._writer is not None:
             await self._writer
+
+
+async def _meant_before(
+    connection: AsyncConnection, asked: Collection[ReceiptKey], targets: Mapping[bytes, Targets]
+) -> set[ReceiptKey]:
+    """Those whom the order meant where they stood then: they have moved, or their area has become another."""
+    found: set[ReceiptKey] = set()
+    for order_id in {order_id for order_id, _ in asked}:
+        keys = [key for key in asked if key[0] == order_id]
+        place = await places_since(
+            connection, {endpoint_id for _, endpoint_id in keys}, targets[order_id].issued_ms
+        )
+        found |= {key for key in keys if targets[order_id].mean(key[1], place.get(key[1], ()))}
+    return found
 
 
 def _unstored(order_id: bytes, targets: Collection[bytes], late: Collection[bytes]) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loa.broadcast.store import area_history as stored_history
 from loa.broadcast.store import areas as stored_areas
+from loa.broadcast.store import endpoint_places as stored_places
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store import orders as stored_orders
 from loa.codecs.order_wire import Bundle, Order
@@ -22,10 +24,11 @@ log = structlog.get_logger("loa.orders")
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The areas and endpoints that an order names."""
+    """The areas and endpoints that an order names, and when it was issued."""
 
     areas: frozenset[bytes]
     endpoints: frozenset[bytes]
+    issued_ms: int = 0
 
     def mean(self, endpoint_id: bytes, place: Collection[bytes]) -> bool:
         """Whether an endpoint with this id, in these areas, is meant."""
@@ -60,7 +63,34 @@ async def places(connection: AsyncConnection, endpoint_ids: Iterable[bytes]) -> 
     """For each of these endpoints that exists: the areas it stands in, from its own to the top."""
     area_of = await stored_endpoints.areas_of(connection, endpoint_ids)
     paths = await stored_areas.paths(connection, area_of.values())
-    return {endpoint_id: paths.get(area_id, frozenset()) for endpoint_id, area_id in area_of.items()}
+    return {endpoint_id: frozenset(paths.get(area_id, ())) for endpoint_id, area_id in area_of.items()}
+
+
+async def places_since(
+    connection: AsyncConnection, endpoint_ids: Iterable[bytes], since_ms: int
+) -> dict[bytes, frozenset[bytes]]:
+    """For each of these endpoints: the areas it has stood in, or under, at any time from `since_ms` on.
+
+    With them all that became one of these areas by what was written down since, and dated back to before.
+    """
+    stayed = await stored_places.stayed_since(connection, endpoint_ids, since_ms)
+    parents = await stored_history.parents_since(connection, set().union(*stayed.values()), since_ms)
+    found: dict[bytes, frozenset[bytes]] = {}
+    for endpoint_id, areas in stayed.items():
+        above = _closure(areas, parents)
+        found[endpoint_id] = frozenset(
+            above | await stored_history.forebears_dated_back(connection, above, since_ms)
+        )
+    return found
+
+
+def _closure(areas: Iterable[bytes], parents: Mapping[bytes, Collection[bytes]]) -> set[bytes]:
+    found: set[bytes] = set()
+    asking = set(areas)
+    while asking:
+        found |= asking
+        asking = {parent for area in asking for parent in parents.get(area, ())} - found
+    return found
 
 
 def _targets(order_id: bytes, bundle: bytes) -> Targets:
@@ -70,4 +100,4 @@ def _targets(order_id: bytes, bundle: bytes) -> Targets:
         # One order that cannot be read means nobody; it must not stop the receipts of all others.
         log.error("a stored order cannot be read", order_id=order_id.hex(), error=str(error))
         return Targets(frozenset(), frozenset())
-    return Targets(frozenset(order.areas), frozenset(order.endpoints))
+    return Targets(frozenset(order.areas), frozenset(order.endpoints), order.issued_ms)

@@ -22,6 +22,8 @@ class Right(StrEnum):
     BROADCASTS_EMERGENCY = "broadcasts.emergency"
     METRICS_READ = "metrics.read"
     TOKENS_WRITE = "tokens.write"
+    USERS_READ = "users.read"
+    USERS_WRITE = "users.write"
     AUDIT_READ = "audit.read"
 
 
@@ -50,6 +52,10 @@ RIGHTS: Mapping[Role, frozenset[Right]] = {
 }
 
 
+SECOND_FACTOR = frozenset({Role.EMERGENCY, Role.ADMIN})
+"""Roles that a browser session has only when it was opened with a second factor."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A role in `area_id` and everything below it; everywhere when that is None."""
@@ -58,13 +64,33 @@ class Grant:
     area_id: bytes | None = None
 
 
+EVERYWHERE = Grant(Role.ADMIN)
+"""What an administrator of the whole system has."""
+
+
+class Withheld(StrEnum):
+    """Why somebody has less than was granted to them."""
+
+    PASSWORD = "password-change"
+    SECOND_FACTOR = "second-factor"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who has shown who they are. `actor` never changes ("token:<uuid>"), `name` is for people."""
+    """Somebody who has shown who they are. `actor` never changes ("token:<uuid>"), `name` is for people.
+
+    `grants` are those that hold now; `withheld` says why they are fewer than were granted. `user_id`: the person
+    behind it, if there is one. `session_id`: the browser session, when that is what was shown; `authenticated_ms`
+    is then when the person last proved who they are.
+    """
 
     actor: str
     name: str
     grants: tuple[Grant, ...]
+    user_id: bytes | None = None
+    session_id: bytes | None = None
+    authenticated_ms: int | None = None
+    withheld: Withheld | None = None
 
     def roots(self, right: Right) -> frozenset[bytes] | None:
         """The areas at whose tops the right begins; None when it holds everywhere."""
@@ -88,3 +114,22 @@ class Principal:
     def may_in_all(self, right: Right, paths: Iterable[Collection[bytes]]) -> bool:
         """Whether the right holds in every one of these areas."""
         return all(self.may(right, path) for path in paths)
+
+    def covers(self, grant: Grant, path: Collection[bytes]) -> bool:
+        """Whether everything that the grant gives holds here too. `path` is its area's, empty for everywhere."""
+        return all(self.may(right, path) for right in RIGHTS[grant.role])
+
+
+def held(
+    grants: tuple[Grant, ...], *, second_factor: bool, must_change_password: bool
+) -> tuple[tuple[Grant, ...], Withheld | None]:
+    """What a browser session has of its user's grants, and why it is less.
+
+    With a one-time password, nothing. Without a second factor, a user to whom one role is granted that needs it is
+    a viewer wherever they are anything.
+    """
+    if must_change_password:
+        return (), Withheld.PASSWORD
+    if second_factor or not any(grant.role in SECOND_FACTOR for grant in grants):
+        return grants, None
+    return tuple(dict.fromkeys(Grant(Role.VIEWER, grant.area_id) for grant in grants)), Withheld.SECOND_FACTOR

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loa.broadcast.geometry import Position
 from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act
+from loa.broadcast.names import clean
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.records import Endpoint, Enrolment
-from loa.broadcast.registry.areas import Areas
+from loa.broadcast.registry.areas import require_open
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store import enrolments as stored
@@ -30,6 +32,19 @@ NONCE_BYTES = 16
 _TRIES = 8
 
 
+async def free_codes(connection: AsyncConnection, count: int) -> list[EnrolmentCode]:
+    """So many new codes, each with an id that no other has; StoreError when they cannot be found."""
+    found: dict[str, EnrolmentCode] = {}
+    for _ in range(_TRIES):
+        more = (EnrolmentCode.generate() for _ in range(count - len(found)))
+        found |= {code.code_id: code for code in more}
+        for used in await stored.used_code_ids(connection, found):
+            del found[used]
+        if len(found) == count:
+            return list(found.values())
+    raise StoreError("no enrolment code is free")
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
     """What a device that proved to know the code is told. `key_list` and `placement` are envelopes."""
@@ -42,16 +57,16 @@ class ClaimAnswer:
 
 
 async def new_code(
-    connection: AsyncConnection, area_id: bytes, kind: EndpointKind, name: str, act: Act, valid_s: int
+    connection: AsyncConnection,
+    area_id: bytes,
+    kind: EndpointKind,
+    name: str,
+    act: Act,
+    valid_s: int,
+    position: Position | None = None,
 ) -> tuple[Enrolment, EnrolmentCode]:
     """A new code for one device, in the caller's transaction. The code is told here and never again."""
-    code = EnrolmentCode.generate()
-    for _ in range(_TRIES):
-        if await stored.by_code(connection, code.code_id) is None:
-            break
-        code = EnrolmentCode.generate()
-    else:
-        raise StoreError("no enrolment code is free")
+    (code,) = await free_codes(connection, 1)
     enrolment = Enrolment(
         id=new_id(act.now_ms),
         code_id=code.code_id,
@@ -61,6 +76,7 @@ async def new_code(
         name=name,
         created_ms=act.now_ms,
         expires_ms=act.now_ms + valid_s * 1000,
+        position=position,
     )
     await stored.insert(connection, enrolment)
     await journal.record(
@@ -77,18 +93,28 @@ async def new_code(
 class Enrolments:
     """Codes, and the devices that come with them."""
 
-    def __init__(self, db: Database, areas: Areas, keyring: KeyRing) -> None:
+    def __init__(self, db: Database, keyring: KeyRing) -> None:
         self._db = db
-        self._areas = areas
         self._keyring = keyring
 
     async def create(
-        self, area_id: bytes, kind: EndpointKind, name: str, act: Act, valid_s: int
+        self,
+        area_id: bytes,
+        kind: EndpointKind,
+        name: str,
+        act: Act,
+        valid_s: int,
+        position: Position | None = None,
     ) -> tuple[Enrolment, EnrolmentCode]:
-        """A new code for one device in the area; NotFound. The code is told here and never again."""
-        await self._areas.get(area_id)
+        """A new code for one device in the area, which stands at `position` if that is known.
+
+        The code is told here and never again. NotFound; Conflict for a closed area; PlaceError for a name that is
+        none.
+        """
+        name = clean(name, "the name")
         async with self._db.write() as connection:
-            return await new_code(connection, area_id, kind, name, act, valid_s)
+            require_open(await stored_areas.get(connection, area_id))
+            return await new_code(connection, area_id, kind, name, act, valid_s, position)
 
     async def get(self, enrolment_id: bytes) -> Enrolment:
         """The enrolment; NotFound."""
@@ -129,7 +155,6 @@ class Enrolments:
                 if kind != enrolment.kind:
                     raise EnrolmentError("kind", f"this code is for a {enrolment.kind}")
                 endpoint = await self._before(connection, enrolment, device_key)
-                path = await stored_areas.path(connection, enrolment.area_id)
         if not knows:
             # A code that is used cannot be guessed to any profit, and its device may still ask again.
             if enrolment.endpoint_id is None:
@@ -137,6 +162,9 @@ class Enrolments:
             raise EnrolmentError("wrong", "the device does not know this code")
         if endpoint is None:
             endpoint = await self._enrol(code_id, device_key, act)
+        async with self._db.read() as connection:
+            endpoint = await stored_endpoints.get(connection, endpoint.id)
+            path = await stored_areas.path(connection, endpoint.area_id)
         return self._answer(enrolment, endpoint, path, nonce)
 
     @staticmethod
@@ -185,6 +213,7 @@ class Enrolments:
                 enrolled_ms=act.now_ms,
                 revoked_ms=None,
                 placement_serial=1,
+                position=enrolment.position,
             )
             await stored_endpoints.insert(connection, endpoint)
             await stored.set_claimed(connection, enrolment.id, device_key, endpoint.id)

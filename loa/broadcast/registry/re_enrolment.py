@@ -89,5 +89,7 @@ async def _replace(connection: AsyncConnection, device: LeftBehind, act: Act, va
         areas=[endpoint.area_id],
         after={"reason": "the root key was replaced"},
     )
-    enrolment, code = await new_code(connection, endpoint.area_id, endpoint.kind, endpoint.name, act, valid_s)
+    enrolment, code = await new_code(
+        connection, endpoint.area_id, endpoint.kind, endpoint.name, act, valid_s, endpoint.position
+    )
     return NewCode(device, code.text, enrolment.expires_ms)

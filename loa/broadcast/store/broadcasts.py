@@ -90,6 +90,12 @@ async def _insert_targets(connection: AsyncConnection, new: Broadcast) -> set[by
     return areas
 
 
+async def unfinished(connection: AsyncConnection) -> list[Broadcast]:
+    """All that are preparing or on air."""
+    query = select(broadcast).where(broadcast.c.state.in_([str(state) for state in UNFINISHED]))
+    return [_broadcast(row) for row in await connection.execute(query.order_by(broadcast.c.id))]
+
+
 @dataclass(frozen=True, slots=True)
 class BroadcastFilter:
     """Which broadcasts, made when (`since_ms` inclusive, `until_ms` not); what is None does not matter.
@@ -202,6 +208,5 @@ class Broadcasts:
 
     async def unfinished(self) -> Sequence[Broadcast]:
         """All that are preparing or on air."""
-        query = select(broadcast).where(broadcast.c.state.in_([str(state) for state in UNFINISHED]))
         async with self._db.read() as connection:
-            return [_broadcast(row) for row in await connection.execute(query.order_by(broadcast.c.id))]
+            return await unfinished(connection)

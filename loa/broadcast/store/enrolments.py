@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loa.broadcast.geometry import Position
 from loa.broadcast.records import Enrolment
 from loa.broadcast.store.areas import below
+from loa.broadcast.store.bulk import chunks
 from loa.broadcast.store.paging import Page, paged
 from loa.broadcast.store.tables import enrolment
 from loa.errors import NotFound
@@ -18,26 +20,51 @@ from loa.model import EndpointKind, id_text
 
 def _enrolment(row: Row[Any]) -> Enrolment:
     values = dict(row._mapping)
-    return Enrolment(**{**values, "kind": EndpointKind(values["kind"])})
+    lat, lon = values.pop("lat"), values.pop("lon")
+    position = None if lat is None else Position(lat, lon)
+    return Enrolment(**{**values, "kind": EndpointKind(values["kind"]), "position": position})
 
 
-async def insert(connection: AsyncConnection, new: Enrolment) -> None:
-    """Write a new code down."""
-    await connection.execute(
-        enrolment.insert().values(
-            id=new.id,
-            code_id=new.code_id,
-            key=new.key,
-            area_id=new.area_id,
-            kind=str(new.kind),
-            name=new.name,
-            created_ms=new.created_ms,
-            expires_ms=new.expires_ms,
-            wrong_claims=new.wrong_claims,
-            claimed_by_key=new.claimed_by_key,
-            endpoint_id=new.endpoint_id,
-        )
-    )
+def _values(value: Enrolment) -> dict[str, Any]:
+    return {
+        "id": value.id,
+        "code_id": value.code_id,
+        "key": value.key,
+        "area_id": value.area_id,
+        "kind": str(value.kind),
+        "name": value.name,
+        "created_ms": value.created_ms,
+        "expires_ms": value.expires_ms,
+        "wrong_claims": value.wrong_claims,
+        "claimed_by_key": value.claimed_by_key,
+        "endpoint_id": value.endpoint_id,
+        "lat": value.position and value.position.lat,
+        "lon": value.position and value.position.lon,
+    }
+
+
+async def insert(connection: AsyncConnection, *new: Enrolment) -> None:
+    """Write new codes down."""
+    if new:
+        await connection.execute(enrolment.insert(), [_values(each) for each in new])
+
+
+async def used_code_ids(connection: AsyncConnection, code_ids: Collection[str]) -> set[str]:
+    """Those of the code ids that an enrolment has already."""
+    found: set[str] = set()
+    for some in chunks(code_ids):
+        query = select(enrolment.c.code_id).where(enrolment.c.code_id.in_(some))
+        found |= set((await connection.execute(query)).scalars())
+    return found
+
+
+async def waiting(connection: AsyncConnection, area_ids: Iterable[bytes]) -> list[Enrolment]:
+    """The enrolments for these areas that no device has claimed, expired ones too; the first made first."""
+    found: list[Enrolment] = []
+    for some in chunks(area_ids):
+        query = select(enrolment).where(enrolment.c.area_id.in_(some), enrolment.c.endpoint_id.is_(None))
+        found += [_enrolment(row) for row in await connection.execute(query)]
+    return sorted(found, key=lambda each: each.id)
 
 
 async def get(connection: AsyncConnection, enrolment_id: bytes) -> Enrolment:
@@ -60,6 +87,20 @@ async def page(connection: AsyncConnection, page: Page, within: Collection[bytes
     if within is not None:
         query = query.where(enrolment.c.area_id.in_(select(below(within).c.id)))
     return [_enrolment(row) for row in await connection.execute(paged(query, enrolment, page))]
+
+
+async def move(connection: AsyncConnection, moves: Mapping[bytes, bytes]) -> None:
+    """The devices of these enrolments will stand in the areas they are mapped to."""
+    if moves:
+        rows = [{"of": enrolment_id, "to": area_id} for enrolment_id, area_id in moves.items()]
+        update = enrolment.update().where(enrolment.c.id == bindparam("of"))
+        await connection.execute(update.values(area_id=bindparam("to")), rows)
+
+
+async def expire(connection: AsyncConnection, enrolment_ids: Iterable[bytes], now_ms: int) -> None:
+    """The codes of these enrolments are good no longer."""
+    for some in chunks(enrolment_ids):
+        await connection.execute(enrolment.update().where(enrolment.c.id.in_(some)).values(expires_ms=now_ms - 1))
 
 
 async def count_wrong(connection: AsyncConnection, enrolment_id: bytes) -> None:

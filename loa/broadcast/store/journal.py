@@ -57,45 +57,43 @@ async def entries(connection: AsyncConnection, page: Page, only: AuditFilter) ->
     return [AuditEntry(**row._mapping) for row in await connection.execute(paged(query, audit, page))]
 
 
-async def insert_link(
-    connection: AsyncConnection, link: Link, *, at_ms: int, actor: str, action: str, subject: str
+async def insert_links(
+    connection: AsyncConnection, links: Sequence[tuple[Link, str, str]], *, at_ms: int, actor: str
 ) -> None:
-    """Add an entry; what follows it is written beside its text so that it can be asked for."""
-    await connection.execute(
-        audit.insert().values(
-            seq=link.seq,
-            at_ms=at_ms,
-            actor=actor,
-            action=action,
-            subject=subject,
-            entry=link.entry,
-            hash=link.hash,
-        )
-    )
+    """Add entries, each with its action and subject; these are written beside its text to be asked for."""
+    rows = [
+        {
+            "seq": link.seq,
+            "at_ms": at_ms,
+            "actor": actor,
+            "action": action,
+            "subject": subject,
+            "entry": link.entry,
+            "hash": link.hash,
+        }
+        for link, action, subject in links
+    ]
+    await connection.execute(audit.insert(), rows)
 
 
-async def insert_event(
-    connection: AsyncConnection,
-    at_ms: int,
-    kind: str,
-    subject: str,
-    areas: Sequence[bytes],
-    reach: Sequence[bytes],
-    data: str,
+async def insert_events(
+    connection: AsyncConnection, at_ms: int, told: Sequence[tuple[str, str, Sequence[bytes], Sequence[bytes], str]]
 ) -> None:
-    """Add an event under the next number. `areas`: where it happened; `reach`: these and all above them."""
+    """Add events under the next numbers: kind, subject, areas, reach and data of each."""
     last = (await connection.execute(select(func.max(event.c.seq)))).scalar_one_or_none() or 0
-    await connection.execute(
-        event.insert().values(
-            seq=last + 1,
-            at_ms=at_ms,
-            kind=kind,
-            subject=subject,
-            areas=b"".join(areas),
-            reach=b"".join(reach),
-            data=data,
-        )
-    )
+    rows = [
+        {
+            "seq": seq,
+            "at_ms": at_ms,
+            "kind": kind,
+            "subject": subject,
+            "areas": b"".join(areas),
+            "reach": b"".join(reach),
+            "data": data,
+        }
+        for seq, (kind, subject, areas, reach, data) in enumerate(told, last + 1)
+    ]
+    await connection.execute(event.insert(), rows)
 
 
 async def events(connection: AsyncConnection, after_seq: int, limit: int) -> list[Event]:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -37,8 +39,68 @@ area = Table(
     Column("parent_id", ID, ForeignKey("area.id"), nullable=True, index=True),
     Column("name", String(200), nullable=False),
     Column("level", String(40), nullable=False),
+    # Of areas that are open: one that closes gives its code back.
     Column("code", String(40), nullable=True, unique=True),
     Column("created_ms", BigInteger, nullable=False),
+    Column("folded", Text, nullable=False, server_default=""),
+    Column("valid_from_ms", BigInteger, nullable=False, server_default="0"),
+    Column("valid_until_ms", BigInteger, nullable=True),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("lat", Double, nullable=True),
+    Column("lon", Double, nullable=True),
+    # The code that a closed area had.
+    Column("former_code", String(40), nullable=True),
+)
+
+# Apart from the area, so that no list carries it along.
+area_outline = Table(
+    "area_outline",
+    metadata,
+    Column("area_id", ID, ForeignKey("area.id"), primary_key=True),
+    Column("outline", Text, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+)
+
+# What an area was from `from_ms` until before `until_ms`; null: still is. `area` repeats what is open here.
+area_version = Table(
+    "area_version",
+    metadata,
+    Column("area_id", ID, ForeignKey("area.id"), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=True),
+    Column("parent_id", ID, ForeignKey("area.id"), nullable=True, index=True),
+    Column("name", String(200), nullable=False),
+    Column("level", String(40), nullable=False),
+    Column("code", String(40), nullable=True),
+    PrimaryKeyConstraint("area_id", "from_ms"),
+    Index(
+        "uq_area_version_open",
+        "area_id",
+        unique=True,
+        sqlite_where=text("until_ms IS NULL"),
+        postgresql_where=text("until_ms IS NULL"),
+    ),
+)
+
+area_change = Table(
+    "area_change",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    # When it took effect, and when it was written down.
+    Column("at_ms", BigInteger, nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+    Column("decree", String(400), nullable=False),
+    Column("summary", Text, nullable=False),
+)
+
+area_lineage = Table(
+    "area_lineage",
+    metadata,
+    Column("change_id", ID, ForeignKey("area_change.id"), nullable=False),
+    Column("from_id", ID, ForeignKey("area.id"), nullable=False, index=True),
+    Column("to_id", ID, ForeignKey("area.id"), nullable=False, index=True),
+    PrimaryKeyConstraint("change_id", "from_id", "to_id"),
 )
 
 endpoint = Table(
@@ -52,6 +114,29 @@ endpoint = Table(
     Column("enrolled_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger, nullable=True),
     Column("placement_serial", BigInteger, nullable=False),
+    Column("folded", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("lat", Double, nullable=True),
+    Column("lon", Double, nullable=True),
+    Column("note", Text, nullable=False, server_default=""),
+)
+
+# Where an endpoint stood from `from_ms` until before `until_ms`; null: still does. `endpoint` repeats what is open.
+endpoint_place = Table(
+    "endpoint_place",
+    metadata,
+    Column("endpoint_id", ID, ForeignKey("endpoint.id"), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=True),
+    Column("area_id", ID, ForeignKey("area.id"), nullable=False, index=True),
+    PrimaryKeyConstraint("endpoint_id", "from_ms"),
+    Index(
+        "uq_endpoint_place_open",
+        "endpoint_id",
+        unique=True,
+        sqlite_where=text("until_ms IS NULL"),
+        postgresql_where=text("until_ms IS NULL"),
+    ),
 )
 
 enrolment = Table(
@@ -68,6 +153,9 @@ enrolment = Table(
     Column("wrong_claims", Integer, nullable=False),
     Column("claimed_by_key", LargeBinary(32), nullable=True),
     Column("endpoint_id", ID, ForeignKey("endpoint.id"), nullable=True),
+    Column("lat", Double, nullable=True),
+    Column("lon", Double, nullable=True),
+    Index("ix_enrolment_area_id", "area_id"),
 )
 
 programme = Table(
@@ -215,6 +303,7 @@ token = Table(
     Column("expires_ms", BigInteger, nullable=True),
     Column("revoked_ms", BigInteger, nullable=True),
     Column("area_id", ID, ForeignKey("area.id"), nullable=True),
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=True, index=True),
 )
 
 audit = Table(
@@ -253,4 +342,71 @@ done_once = Table(
     Column("subject", String(80), nullable=False),
     Column("at_ms", BigInteger, nullable=False, index=True),
     PrimaryKeyConstraint("actor", "key"),
+)
+
+user_ = Table(
+    "user_",
+    metadata,
+    Column("id", ID, primary_key=True),
+    # Nothing when the user is erased.
+    Column("login", String(64), nullable=True, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("disabled_ms", BigInteger, nullable=True),
+    Column("erased_ms", BigInteger, nullable=True),
+    Column("signed_in_ms", BigInteger, nullable=True),
+    Column("must_change_password", Boolean, nullable=False),
+    Column("password", String(200), nullable=True),
+    Column("password_expires_ms", BigInteger, nullable=True),
+    Column("totp_secret", String(64), nullable=True),
+    Column("totp_pending", String(64), nullable=True),
+    Column("totp_counter", BigInteger, nullable=True),
+    Column("pardoned_ms", BigInteger, nullable=False),
+)
+
+user_grant = Table(
+    "user_grant",
+    metadata,
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("role", String(40), nullable=False),
+    Column("area_id", ID, ForeignKey("area.id"), nullable=True, index=True),
+    PrimaryKeyConstraint("user_id", "place"),
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    PrimaryKeyConstraint("user_id", "sha256"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False, index=True),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("authenticated_ms", BigInteger, nullable=False),
+    Column("second_factor", Boolean, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("agent", String(200), nullable=False),
+)
+
+# Browsers that have signed in, each by a secret that only it has.
+known_device = Table(
+    "known_device",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("user_.id"), nullable=False, index=True),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("address", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, delete, or_, select
+from sqlalchemy import Row, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal import journal
@@ -16,8 +17,13 @@ from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST, Page, paged
 from loa.broadcast.store.remembered import Remembered
 from loa.broadcast.store.tables import token
-from loa.errors import NotFound
+from loa.errors import Conflict, NotFound
 from loa.model import id_text
+
+MAX_LIVE = 50
+"""Tokens that one user may have at once."""
+
+Check = Callable[[AsyncConnection], Awaitable[None]]
 
 
 def _token(row: Row[Any]) -> Token:
@@ -32,9 +38,16 @@ class Tokens:
         self._db = db
         self._known = Remembered(db, self._by_sha256)
 
-    async def create(self, new: Token, act: Act) -> None:
-        """Write a new token down; Conflict when its text is not new."""
+    async def create(self, new: Token, act: Act, allowed: Check | None = None) -> None:
+        """Write a new token down, if `allowed` raises nothing in the same transaction.
+
+        Conflict when its text is not new, or its user has MAX_LIVE already.
+        """
         async with self._db.write() as connection:
+            if allowed is not None:
+                await allowed(connection)
+            if new.user_id is not None and await _live(connection, new.user_id, act.now_ms) >= MAX_LIVE:
+                raise Conflict(f"one user may have {MAX_LIVE} tokens at once: revoke some")
             await connection.execute(
                 token.insert().values(
                     id=new.id,
@@ -45,6 +58,7 @@ class Tokens:
                     expires_ms=new.expires_ms,
                     revoked_ms=new.revoked_ms,
                     area_id=new.area_id,
+                    user_id=new.user_id,
                 )
             )
             await journal.record(
@@ -65,10 +79,11 @@ class Tokens:
             row = (await connection.execute(select(token).where(token.c.sha256 == sha256))).one_or_none()
         return None if row is None else _token(row)
 
-    async def list(self, page: Page = FIRST) -> list[Token]:
-        """A page of the tokens, those that no longer hold too; BadCursor."""
+    async def list(self, page: Page = FIRST, user_id: bytes | None = None) -> list[Token]:
+        """A page of the tokens, those that no longer hold too; BadCursor. With `user_id`, that user's."""
+        query = select(token) if user_id is None else select(token).where(token.c.user_id == user_id)
         async with self._db.read() as connection:
-            return [_token(row) for row in await connection.execute(paged(select(token), token, page))]
+            return [_token(row) for row in await connection.execute(paged(query, token, page))]
 
     async def get(self, token_id: bytes) -> Token:
         """The token, expired and revoked ones too; NotFound."""
@@ -81,7 +96,7 @@ class Tokens:
             found = await _get(connection, token_id)
             if found.revoked_ms is not None:
                 return found
-            await _revoke(connection, found, act)
+            await revoke(connection, found, act)
         return replace(found, revoked_ms=act.now_ms)
 
     async def revoke_all(self, act: Act) -> int:
@@ -91,7 +106,7 @@ class Tokens:
             good = good.where(token.c.expires_ms.is_(None) | (token.c.expires_ms >= act.now_ms))
             found = [_token(row) for row in await connection.execute(good.order_by(token.c.id))]
             for each in found:
-                await _revoke(connection, each, act)
+                await revoke(connection, each, act)
         return len(found)
 
     async def forget(self, before_ms: int, most: int) -> int:
@@ -106,10 +121,23 @@ class Tokens:
             return (await connection.execute(delete(token).where(token.c.id.in_(old)))).rowcount
 
 
-async def _revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
+async def revoke(connection: AsyncConnection, found: Token, act: Act) -> None:
+    """From now on the token is good for nothing; in the caller's transaction."""
     await connection.execute(token.update().where(token.c.id == found.id).values(revoked_ms=act.now_ms))
     areas = [] if found.area_id is None else [found.area_id]
     await journal.record(connection, act, "token.revoke", f"token:{id_text(found.id)}", areas=areas)
+
+
+async def _live(connection: AsyncConnection, user_id: bytes, now_ms: int) -> int:
+    not_over = or_(token.c.expires_ms.is_(None), token.c.expires_ms >= now_ms)
+    mine = select(func.count()).select_from(token).where(token.c.user_id == user_id, token.c.revoked_ms.is_(None))
+    return (await connection.execute(mine.where(not_over))).scalar_one()
+
+
+async def live_of_user(connection: AsyncConnection, user_id: bytes) -> list[Token]:
+    """The user's tokens that are not revoked, in the caller's transaction; expired ones too."""
+    query = select(token).where(token.c.user_id == user_id, token.c.revoked_ms.is_(None)).order_by(token.c.id)
+    return [_token(row) for row in await connection.execute(query)]
 
 
 async def _get(connection: AsyncConnection, token_id: bytes) -> Token:

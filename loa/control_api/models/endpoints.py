@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from loa.broadcast.records import Endpoint
-from loa.control_api.models.base import PageQuery, Strict, utc
+from pydantic import Field
+
+from loa.broadcast.records import AreaVersion, Endpoint
+from loa.broadcast.registry.endpoints import StoodAt
+from loa.control_api.models.base import Name, PageQuery, Strict, utc
+from loa.control_api.models.places import Instant, Position
 from loa.model import EndpointKind, id_text
 
 
@@ -36,6 +40,9 @@ class EndpointOut(Strict):
     kind: EndpointKind
     name: str
     area_id: str
+    position: Position | None
+    note: str
+    version: int
     enrolled_at: datetime | None
     revoked_at: datetime | None
     linked: bool
@@ -50,6 +57,9 @@ class EndpointOut(Strict):
             kind=endpoint.kind,
             name=endpoint.name,
             area_id=id_text(endpoint.area_id),
+            position=Position.of(endpoint.position),
+            note=endpoint.note,
+            version=endpoint.version,
             enrolled_at=utc(endpoint.enrolled_ms),
             revoked_at=utc(endpoint.revoked_ms),
             linked=linked,
@@ -59,9 +69,87 @@ class EndpointOut(Strict):
 
 
 class EndpointsQuery(PageQuery):
-    """Which endpoints. `area_id`: in this area or below it."""
+    """Which endpoints. `area_id`: in this area or below it. `q`: part of a name, marks and case left out or not.
+
+    `placed`: whether its position is known.
+    """
 
     sort: Literal["created", "-created", "name", "-name"] = "created"
+    q: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     area_id: UUID | None = None
     kind: EndpointKind | None = None
     revoked: bool | None = None
+    placed: bool | None = None
+
+
+class EndpointPatch(Strict):
+    """Changes of a device. What is left out stays; a null position takes it away. `at`: from when on it has
+    moved."""
+
+    name: Name | None = None
+    area_id: UUID | None = None
+    position: Position | None = None
+    note: Annotated[str, Field(max_length=1000)] | None = None
+    at: Instant | None = None
+
+
+class EndpointsMoveIn(Strict):
+    """Devices that come to stand in an area, together, from now on or from an earlier instant."""
+
+    endpoints: Annotated[list[UUID], Field(min_length=1, max_length=500)]
+    area_id: UUID
+    at: Instant | None = None
+
+
+class EndpointsMovedOut(Strict):
+    """The devices that have moved: those that did not stand there yet."""
+
+    moved: list[str]
+
+
+class EndpointHistoryQuery(Strict):
+    """Where a device stood at an instant only."""
+
+    at: Instant | None = None
+
+
+class PlaceOut(Strict):
+    """An area as it was called then."""
+
+    id: str
+    name: str
+    level: str
+    code: str | None
+
+    @classmethod
+    def of(cls, version: AreaVersion) -> PlaceOut:
+        """As it is shown."""
+        return cls(id=id_text(version.area_id), name=version.name, level=version.level, code=version.code)
+
+
+class StayOut(Strict):
+    """A device stood in `area_id` from one instant until another; null: it still does.
+
+    `path`: from the top of the tree down to it, as it was when it began, or at the instant that was asked for.
+    """
+
+    area_id: str
+    since: datetime | None
+    until: datetime | None
+    path: list[PlaceOut]
+
+    @classmethod
+    def of(cls, stood: StoodAt) -> StayOut:
+        """As it is shown."""
+        return cls(
+            area_id=id_text(stood.stay.area_id),
+            since=utc(stood.stay.from_ms),
+            until=utc(stood.stay.until_ms),
+            path=[PlaceOut.of(area) for area in stood.path],
+        )
+
+
+class EndpointHistoryOut(Strict):
+    """Where a device has stood, the first first; at most the last hundred stays."""
+
+    stays: list[StayOut]

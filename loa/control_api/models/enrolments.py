@@ -10,6 +10,7 @@ from pydantic import Field
 
 from loa.broadcast.records import Enrolment
 from loa.control_api.models.base import Name, PageQuery, Strict, utc
+from loa.control_api.models.places import Position
 from loa.model import EndpointKind, id_text
 
 
@@ -19,6 +20,7 @@ class EnrolmentIn(Strict):
     area_id: UUID
     name: Name
     kind: Literal[EndpointKind.SPEAKER] = EndpointKind.SPEAKER
+    position: Position | None = None
     valid_s: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None
 
 
@@ -29,6 +31,7 @@ class EnrolmentOut(Strict):
     area_id: str
     kind: EndpointKind
     name: str
+    position: Position | None
     created_at: datetime | None
     expires_at: datetime | None
     wrong_claims: int
@@ -42,6 +45,7 @@ class EnrolmentOut(Strict):
             area_id=id_text(enrolment.area_id),
             kind=enrolment.kind,
             name=enrolment.name,
+            position=Position.of(enrolment.position),
             created_at=utc(enrolment.created_ms),
             expires_at=utc(enrolment.expires_ms),
             wrong_claims=enrolment.wrong_claims,

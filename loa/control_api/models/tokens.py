@@ -24,12 +24,13 @@ class TokenIn(Strict):
 
 
 class TokenOut(Strict):
-    """A token without its text."""
+    """A token without its text. `user_id`: whose it is, and with whom it ends, if it is anybody's."""
 
     id: str
     name: str
     role: Role
     area_id: str | None
+    user_id: str | None
     created_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -42,6 +43,7 @@ class TokenOut(Strict):
             name=token.name,
             role=token.role,
             area_id=id_text(token.area_id) if token.area_id else None,
+            user_id=id_text(token.user_id) if token.user_id else None,
             created_at=utc(token.created_ms),
             expires_at=utc(token.expires_ms),
             revoked_at=utc(token.revoked_ms),

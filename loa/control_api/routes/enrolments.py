@@ -38,7 +38,10 @@ async def create_enrolment(request: web.Request) -> web.Response:
 
     async def make(act: Act) -> tuple[Enrolment, str | None]:
         valid_s = given.valid_s or core.config.enrolment_valid_s
-        made, code = await core.enrolments.create(given.area_id.bytes, given.kind, given.name, act, valid_s)
+        position = given.position.value if given.position else None
+        made, code = await core.enrolments.create(
+            given.area_id.bytes, given.kind, given.name, act, valid_s, position
+        )
         return made, code.text
 
     async def again(enrolment_id: bytes) -> tuple[Enrolment, str | None]:

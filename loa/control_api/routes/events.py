@@ -31,6 +31,8 @@ SEEN_WITH: Mapping[str, Right] = {
     "broadcast": Right.BROADCASTS_READ,
     "token": Right.TOKENS_WRITE,
     "retention": Right.AUDIT_READ,
+    "user": Right.USERS_READ,
+    "session": Right.USERS_READ,
 }
 """The right with which events about a thing are seen. What is not here is seen by nobody."""
 FROM_BELOW = (Right.PROGRAMMES_READ, Right.BROADCASTS_READ)
@@ -90,7 +92,7 @@ async def _tell(request: web.Request, send: Send, seq: int) -> None:
         events = await feed.after(seq, HEARTBEAT_S)
         if not events:
             await send(f": heartbeat\nid: {seq}\n\n")
-            fresh = await authenticate(request)
+            fresh = await authenticate(request, used=False)
             if fresh is None:
                 return
             principal, above = fresh, await _above(request, fresh)

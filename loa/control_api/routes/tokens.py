@@ -8,7 +8,7 @@ from loa.broadcast.journal.act import Act
 from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Token
 from loa.control_api.answers import answer, answer_page, done
-from loa.control_api.auth import act_of
+from loa.control_api.auth import PRINCIPAL, act_of
 from loa.control_api.cursors import page_of
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
 from loa.control_api.once import once
@@ -27,7 +27,9 @@ async def create_token(request: web.Request) -> web.Response:
 
     async def make(act: Act) -> tuple[Token, str | None]:
         expires_ms = act.now_ms + given.valid_s * 1000
-        return await core.tokens.create(given.name, given.role, act, area_id=area_id, expires_ms=expires_ms)
+        return await core.tokens.create(
+            given.name, given.role, act, by=request[PRINCIPAL], area_id=area_id, expires_ms=expires_ms
+        )
 
     async def again(token_id: bytes) -> tuple[Token, str | None]:
         return await core.tokens.get(token_id), None

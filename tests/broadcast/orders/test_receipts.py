@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loa.broadcast.journal.act import system
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import GROUP_RECEIPTS, MAX_AHEAD_MS, Receipts, merged
 from loa.broadcast.orders.targets import KEPT_ORDERS
 from loa.broadcast.records import Area, Endpoint, ReceiptRow
+from loa.broadcast.registry.areas import Areas
+from loa.broadcast.registry.edits import AreaEdit, EndpointEdit
+from loa.broadcast.registry.endpoints import Endpoints
+from loa.broadcast.registry.reorganisation import Merge
+from loa.broadcast.registry.reorganiser import Reorganiser
 from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
@@ -142,6 +148,37 @@ async def test_only_those_whom_an_order_means_leave_a_receipt(db: Database, keyr
     assert [row.endpoint_id for row in await receipts.for_broadcast(broadcast.id)] == asked[:3]
     assert await receipts.summary(broadcast.id) == {ReceiptState.FINISHED: 3}
     assert (receipts.counters["not_meant"], receipts.counters["unknown_order"]) == (6, 0)
+
+
+@pytest.mark.parametrize("dated_back", [False, True])
+async def test_a_receipt_counts_where_its_endpoint_stood_when_ordered(
+    db: Database, keyring: KeyRing, dated_back: bool
+) -> None:
+    above, below, beside, far = b"A" * 16, b"b" * 16, b"c" * 16, b"d" * 16
+    await _stand(db, above, [])
+    await _stand(db, AREA, [_endpoint(1), _endpoint(5)], above)
+    await _stand(db, below, [_endpoint(2)], AREA)
+    await _stand(db, beside, [], above)
+    await _stand(db, far, [_endpoint(3), _endpoint(4)], above)
+    broadcast = await a_broadcast(db)
+    issued = await OrderBook(db, keyring).issue(
+        a_tune(broadcast.id), [AREA], [], NOW_MS + 50, NOW_MS + 60_000, broadcast.id
+    )
+    areas, endpoints, reorganiser, after = Areas(db), Endpoints(db), Reorganiser(db), system(NOW_MS + 100)
+    if not dated_back:
+        await endpoints.edit(_endpoint(1), EndpointEdit(area_id=far), after)
+        await areas.edit(below, AreaEdit(parent_id=above), after)
+        await endpoints.edit(_endpoint(3), EndpointEdit(area_id=AREA), after)
+    steps, at_ms = [Merge((AREA,), beside)], NOW_MS + 20 if dated_back else None
+    plan = await reorganiser.preview(steps, now_ms=NOW_MS + 200, at_ms=at_ms)
+    await reorganiser.apply(steps, plan.fingerprint, system(NOW_MS + 200), at_ms=at_ms)
+    receipts = Receipts(db)
+    receipt = _receipt(issued.order_id, ReceiptState.FINISHED)
+    for number in range(1, 6):
+        await receipts.record(_endpoint(number), [receipt], NOW_MS + 300)
+    meant = [row.endpoint_id[-1] for row in await receipts.for_broadcast(broadcast.id)]
+    assert meant == ([1, 2, 5] if dated_back else [1, 2, 3, 5])
+    assert receipts.counters["not_meant"] == 5 - len(meant)
 
 
 async def test_more_orders_than_are_kept_in_mind_are_all_known(db: Database, keyring: KeyRing) -> None:

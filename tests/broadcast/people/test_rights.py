@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loa.broadcast.people.rights import RIGHTS, Grant, Principal, Right, Role
+from loa.broadcast.people.rights import RIGHTS, SECOND_FACTOR, Grant, Principal, Right, Role, Withheld, held
 
 CITY, COMMUNE, OTHER = b"city".ljust(16), b"commune".ljust(16), b"other".ljust(16)
 IN_COMMUNE = (COMMUNE, CITY)
@@ -66,3 +66,35 @@ def test_grants_add_up_and_none_takes_away(
         return Principal("token:p", "somebody", grants).may(right, path)
 
     assert may(one + two) == (may(one) or may(two))
+
+
+def test_a_one_time_password_opens_nothing_and_an_administrator_without_a_second_factor_looks_on() -> None:
+    grants = (Grant(Role.ADMIN), Grant(Role.OFFICER, COMMUNE))
+    assert held(grants, second_factor=True, must_change_password=True) == ((), Withheld.PASSWORD)
+    less, why = held(grants, second_factor=False, must_change_password=False)
+    assert (less, why) == ((Grant(Role.VIEWER), Grant(Role.VIEWER, COMMUNE)), Withheld.SECOND_FACTOR)
+    assert held(grants, second_factor=True, must_change_password=False) == (grants, None)
+
+
+@given(_grants, st.booleans(), st.booleans())
+def test_what_is_held_is_never_more_than_what_was_granted(
+    grants: tuple[Grant, ...], second_factor: bool, must_change: bool
+) -> None:
+    less, why = held(grants, second_factor=second_factor, must_change_password=must_change)
+    granted = Principal("user:p", "p", grants)
+    for right in Right:
+        for path in ((), (CITY,), IN_COMMUNE, IN_OTHER):
+            assert granted.may(right, path) or not Principal("user:p", "p", less).may(right, path)
+    assert (why is None) == (less == grants) or not grants
+    if not second_factor:
+        assert not any(grant.role in SECOND_FACTOR for grant in less)
+
+
+@given(_grants, st.sampled_from(Role), st.sampled_from([(), (CITY,), IN_COMMUNE, IN_OTHER]))
+def test_a_grant_is_covered_by_all_of_its_rights_and_not_by_some(
+    grants: tuple[Grant, ...], role: Role, path: tuple[bytes, ...]
+) -> None:
+    giver = Principal("user:p", "p", grants)
+    covered = giver.covers(Grant(role, path[0] if path else None), path)
+    assert covered == all(giver.may(right, path) for right in RIGHTS[role])
+    assert covered or role not in {grant.role for grant in grants if grant.area_id is None}

@@ -139,7 +139,7 @@ async def test_those_that_are_not_revoked_are_counted(db: Database) -> None:
 async def test_revoking_is_for_good_and_its_first_time_stays(db: Database) -> None:
     tree, endpoints = await _tree(db), Endpoints(db)
     a = await _endpoint(db, tree["hamlet"], "a", NOW_MS)
-    assert await endpoints.revoke(a.id, system(NOW_MS + 5)) == replace(a, revoked_ms=NOW_MS + 5)
+    assert await endpoints.revoke(a.id, system(NOW_MS + 5)) == replace(a, revoked_ms=NOW_MS + 5, version=2)
     assert await endpoints.revoke(a.id, system(NOW_MS + 9)) == await endpoints.get(a.id)
     assert (await endpoints.get(a.id)).revoked_ms == NOW_MS + 5
     with pytest.raises(NotFound):

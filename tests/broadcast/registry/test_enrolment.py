@@ -28,7 +28,7 @@ DEVICE, OTHER_DEVICE = SigningKey(b"1" * 32).public_key, SigningKey(b"2" * 32).p
 
 @pytest.fixture
 def enrolments(db: Database, keyring: KeyRing) -> Enrolments:
-    return Enrolments(db, Areas(db), keyring)
+    return Enrolments(db, keyring)
 
 
 async def _code(db: Database, enrolments: Enrolments) -> EnrolmentCode:
@@ -137,7 +137,7 @@ async def test_wrong_claims_are_counted_durably_and_spend_the_code(
             await _claim(enrolments, code, key=secrets.token_bytes(32))
         assert caught.value.slug == "wrong"
     reopened = await Database.open(db_url)
-    again = Enrolments(reopened, Areas(reopened), keyring)
+    again = Enrolments(reopened, keyring)
     assert await _slug(asyncio.ensure_future(_claim(again, code, key=b"w" * 32))) == "wrong"
     assert await _slug(asyncio.ensure_future(_claim(again, code))) == "spent"
     assert await _slug(asyncio.ensure_future(_claim(enrolments, code))) == "spent"

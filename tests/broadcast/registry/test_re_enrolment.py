@@ -74,7 +74,7 @@ async def test_each_gets_a_code_that_enrols_it_and_the_old_endpoint_is_revoked(
         assert made.expires_ms == ACT.now_ms + VALID_S * 1000
         code, device = EnrolmentCode.parse(made.code), SigningKey.generate().public_key
         mac = claim_mac(code.key(), code_id=code.code_id, device_key=device, nonce=b"n" * 16, kind="speaker")
-        answer = await Enrolments(db, Areas(db), keyring).claim(
+        answer = await Enrolments(db, keyring).claim(
             code_id=code.code_id, device_key=device, nonce=b"n" * 16, kind="speaker", mac=mac, act=ACT
         )
         again = await Endpoints(db).get(answer.endpoint_id)

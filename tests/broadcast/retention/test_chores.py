@@ -83,7 +83,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(db: Database, tmp_path: Path, keyring: KeyRing) -> AsyncIterator[Stage]:
-    ledger, tokens, enrolments = Ledger(db), Tokens(db), Enrolments(db, Areas(db), keyring)
+    ledger, tokens, enrolments = Ledger(db), Tokens(db), Enrolments(db, keyring)
     pool = IngestPool(lambda _: ThreadPoolExecutor(1))
     library = await Library.open(db, await AudioFolder.open(tmp_path / "audio"), tmp_path / "audio" / "tmp", pool)
     made = chores(KEPT, ledger=ledger, enrolments=enrolments, tokens=tokens, folding=Folding(db), library=library)
