@@ -8,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -44,6 +44,13 @@ class CoreConfig(BaseSettings):
     )
     http_host: str = Field(default="127.0.0.1", description="Address the HTTP face listens on.")
     http_port: int = Field(default=8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
+    tls_cert: Path | None = Field(
+        default=None, description="Its certificate, with what leads to the root, as PEM: then it speaks HTTPS."
+    )
+    tls_key: Path | None = Field(default=None, description="The certificate's key, as PEM, without a password.")
+    behind_proxy: bool = Field(
+        default=False, description="TLS ends at a proxy before the core: `loa check` asks for none here."
+    )
     media_host: str = Field(default="127.0.0.1", description="Address the media socket is bound to.")
     media_port: int = Field(default=0, ge=0, le=65_535, description="Its UDP port; 0 takes a free one.")
     media_advertise: str = Field(
@@ -119,6 +126,12 @@ class CoreConfig(BaseSettings):
         networks(text)
         return text
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both, or neither")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -147,5 +160,5 @@ def load(path: Path | None = None, **overrides: Any) -> CoreConfig:
         return CoreConfig(**(values | environment | overrides))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path or 'settings'}: {key}: {first['msg']}") from error
+        where = ": ".join([str(path or "settings"), *([".".join(map(str, first["loc"]))] if first["loc"] else [])])
+        raise ConfigError(f"{where}: {first['msg']}") from error

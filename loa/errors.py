@@ -12,6 +12,7 @@
     │   │   └── QuotaFull         what is allowed is used up
     │   ├── NotFound              no such thing
     │   ├── BadCursor             a place in a list that is none
+    │   ├── NotEmpty              a place that was to be empty, and is not
     │   └── Conflict              the thing exists already, or is in a state that forbids the change
     │       └── Changed           somebody else has changed the thing meanwhile
     ├── AuditError                an audit log in which something is missing or was changed
@@ -88,6 +89,10 @@ class Changed(Conflict):
 
 class BadCursor(StoreError):
     """A place in a list that is none of this list."""
+
+
+class NotEmpty(StoreError):
+    """A place that was to be empty, and is not."""
 
 
 class AuditError(LoaError):

@@ -11,22 +11,24 @@ import pytest
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from loa.app.settings_reference import reference_table
 from loa.cli import app
 from loa.codecs import link_wire
 from loa.codecs.channel_wire import Type
-from loa.config import CoreConfig
 from loa.control_api.table import OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+BACKUP = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+PEOPLE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", HTTP, re.MULTILINE))
-    assert rows == {name: str(field.default) for name, field in CoreConfig.model_fields.items()}
+    assert reference_table() in SETTINGS, "put there what `loa config reference` prints"
 
 
 def test_every_route_is_documented() -> None:
@@ -79,16 +81,22 @@ def _must_parse(line: str) -> None:
 
 
 def _blocks(text: str) -> list[str]:
-    """The lines of all code blocks."""
-    return [
-        line
-        for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        for line in block.splitlines()
-    ]
+    """The lines of all code blocks that are in no other language."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
-def test_every_command_in_the_ceremonies_can_be_typed() -> None:
-    lines = _blocks(KEYS)
+def test_every_command_for_people_can_be_typed() -> None:
+    lines = _blocks(PEOPLE)
+    for line in lines:
+        _must_parse(line)
+    told = {" ".join(line.split()[:3]) for line in lines}
+    assert told == {" ".join(path) for path, _ in _commands(_loa()) if path[1] == "users"}
+
+
+@pytest.mark.parametrize("page", [KEYS, BACKUP], ids=["keys", "backup"])
+def test_every_command_on_a_page_of_commands_can_be_typed(page: str) -> None:
+    lines = _blocks(page)
     assert len(lines) > 20
     for line in lines:
         _must_parse(line)
@@ -102,16 +110,21 @@ def test_a_command_that_cannot_be_typed_is_noticed(line: str) -> None:
         _must_parse(line)
 
 
-def test_every_ceremony_and_its_options_are_documented() -> None:
-    about = ("--config", "--data-dir", "--yes", "--help")
-    for path, command in _commands(_loa()):
-        if path[1] not in ("keys", "tokens", "revoke-device"):
-            continue
-        assert " ".join(path) in KEYS, path
+PAGES = {"keys": KEYS, "tokens": KEYS, "revoke-device": KEYS, "backup": BACKUP, "restore": BACKUP, "check": BACKUP}
+"""Where all of a command, or of a group of them, is documented."""
+
+
+@pytest.mark.parametrize("group", PAGES)
+def test_every_command_of_a_page_and_its_options_are_documented(group: str) -> None:
+    about, page = ("--config", "--data-dir", "--yes", "--help"), PAGES[group]
+    commands = [(path, command) for path, command in _commands(_loa()) if path[1] == group]
+    assert commands
+    for path, command in commands:
+        assert " ".join(path) in page, path
         for parameter in command.params:
             assert isinstance(parameter, TyperOption | TyperArgument)
             if isinstance(parameter, TyperOption) and not set(parameter.opts) & set(about):
-                assert parameter.opts[0] in KEYS, (path, parameter.opts)
+                assert parameter.opts[0] in page, (path, parameter.opts)
 
 
 def test_what_the_ceremonies_say_in_passing_exists() -> None:
@@ -119,9 +132,17 @@ def test_what_the_ceremonies_say_in_passing_exists() -> None:
     for named in re.findall(r"`(loa [^`…]*)[`…]", KEYS.replace("\n", " ")):
         words = [word for word in named.split() if not word.startswith("-")]
         assert any(" ".join(words[:count]) in known for count in (2, 3)) or named.strip() == "loa keys", named
-    for anchor in re.findall(r"\]\(#([^)]+)\)", KEYS):
-        headings = [re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in _headings(KEYS)]
-        assert anchor in headings, anchor
+
+
+@pytest.mark.parametrize("name", ["keys.md", "backup.md", "settings.md"])
+def test_every_link_leads_to_a_page_and_a_heading(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([\w.]*)(?:#([^)]+))?\)", page)
+    assert links
+    for file, anchor in links:
+        there = (ROOT / "docs" / (file or name)).read_text(encoding="utf-8")
+        headings = [re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in _headings(there)]
+        assert not anchor or anchor in headings, (file, anchor)
 
 
 def _headings(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from loa.app.housekeeping import make_housekeeper
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
 from loa.app.store import audio_folder, open_store
+from loa.app.tls import ServerTls
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -29,11 +30,14 @@ from loa.broadcast.air.media_port import (
     Ready,
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
+from loa.broadcast.backup.target import unfinished
 from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.ingest import Recipe
 from loa.broadcast.content.library import Library, Limits
 from loa.broadcast.content.uploads import Uploads
 from loa.broadcast.journal.act import system
+from loa.broadcast.journal.digest_folder import DigestFolder
+from loa.broadcast.journal.digest_keeper import DigestKeeper
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
@@ -90,6 +94,7 @@ class Core:
         self._media_counters: Mapping[str, int] = {}
         self._going_down = False
         self._requests = InFlight()
+        self._tls: ServerTls | None = None
         self.http_port = config.http_port
         self.admin_token_file = config.data_dir / "admin.token"
 
@@ -131,6 +136,12 @@ class Core:
         """Whether the media process, or its successor, has given a sign of life lately."""
         return media_lives(self.condition())
 
+    @property
+    def url(self) -> str:
+        """Where its HTTP face is."""
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{self.config.http_host}:{self.http_port}"
+
     def status(self) -> str:
         """In one line, for people."""
         if lacking := missing(self.condition()):
@@ -146,9 +157,14 @@ class Core:
             stack.enter_context(folder_lock(folder))
         except FolderBusy as error:
             raise ConfigError(f"another core runs on {folder}") from error
+        if unfinished(folder):
+            raise ConfigError(f"a restore into {folder} was cut off: do it again, with the same backup")
         db = await open_store(config)
         stack.push_async_callback(db.close)
         keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
+        if config.tls_cert is not None and config.tls_key is not None:
+            self._tls = ServerTls(config.tls_cert, config.tls_key)
+            stack.push_async_callback(_cancel, asyncio.create_task(self._tls.run()))
         self._areas = Areas(db)
         self._endpoints = Endpoints(db)
         receipts = self._receipts = Receipts(db)
@@ -200,6 +216,8 @@ class Core:
         self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
         for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
+        digests = DigestKeeper(db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
+        stack.push_async_callback(_cancel, asyncio.create_task(digests.run()))
         feed = Feed(db)
         await feed.open()
         db.after_commit.append(feed.wake)
@@ -252,7 +270,8 @@ class Core:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self.config.http_host, self.config.http_port)
+        tls = None if self._tls is None else self._tls.context
+        site = web.TCPSite(runner, self.config.http_host, self.config.http_port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:

@@ -64,7 +64,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
         await opening
         async with telling(manager, core.status, lambda: core.media_lives):
             try:
-                announce(f"loa: ready on http://{config.http_host}:{core.http_port}")
+                announce(f"loa: ready on {core.url}")
                 manager.ready()
                 await _welcome(core, announce)
                 await signals.next()

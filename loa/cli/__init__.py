@@ -6,11 +6,15 @@ import sys
 
 import typer
 
+from loa.cli.backup import backup
 from loa.cli.check import check
+from loa.cli.config import config
 from loa.cli.demo import demo
 from loa.cli.enrol import enrol
 from loa.cli.impair import impair
+from loa.cli.import_lists import import_lists
 from loa.cli.keys import keys
+from loa.cli.restore import restore
 from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
 from loa.cli.speaker import speaker
@@ -26,9 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, speaker, enrol, revoke_device, upload, demo, impair):
+for command in (serve, speaker, enrol, revoke_device, upload, backup, restore, demo, impair):
     app.command()(command)
-for group in (check, keys, tokens, users):
+for group in (check, config, import_lists, keys, tokens, users):
     app.add_typer(group)
 
 

@@ -1,54 +1,112 @@
-"""`loa check …`: whether what a core keeps is whole."""
+"""`loa check`: what is wrong, in words, before somebody else finds it (docs/backup.md, docs/settings.md)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loa.cli.options import ConfigOption, DataDirOption, core_settings
+from loa.cli.backup import PoolOption, SealOption
+from loa.cli.options import ConfigOption, DataDirOption, JsonOption, core_settings
 
 if TYPE_CHECKING:
-    from loa.config import CoreConfig
+    from loa.app.checks.findings import Finding
 
 check = typer.Typer(
-    name="check", help="Kiểm tra dữ liệu của máy chủ. · Check what a core keeps.", no_args_is_help=True
+    name="check",
+    help="Kiểm tra, nói rõ sai ở đâu; mã thoát 1 khi có lỗi. · Check, and say what is wrong; exit code 1 if so.",
+    no_args_is_help=True,
 )
-WORDS = {
-    "missing": "THIẾU · MISSING",
-    "damaged": "HỎNG · DAMAGED",
-    "orphan": "THỪA · ORPHAN",
-}
 
 
 @check.command()
-def audio(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Đọc lại mọi tệp âm thanh, đối chiếu với chương trình. · Read every sound, compare it with the programmes.
+def config(
+    file: Annotated[
+        Path | None, typer.Argument(help="Tệp cấu hình · Settings, as TOML; else the environment alone.")
+    ] = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Kiểm tra cấu hình và máy này. · Check settings, and the machine that they are for."""
+    from loa.app.checks.config import check_config
 
-    Mã thoát 1 khi có tệp thiếu hoặc hỏng; tệp thừa được dọn sau. Máy chủ có thể đang chạy. · Exit code 1 when
-    something is missing or damaged; orphans are collected later. The core may be running.
+    _end(check_config(file, data_dir), as_json)
+
+
+@check.command()
+def audit(
+    where: Annotated[
+        Path | None,
+        typer.Argument(help="Tệp nhật ký đã xuất hoặc thư mục dữ liệu · An exported log, or a core's folder."),
+    ] = None,
+    digests: Annotated[
+        Path | None, typer.Option("--digests", help="Thư mục bản tóm tắt · Folder of digests kept elsewhere.")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Kiểm chứng nhật ký. · Prove the audit log, and name the first entry that does not hold."""
+    from loa.app.checks.audit import check_export, check_stored
+
+    if where is not None and where.is_dir():
+        where, data_dir = None, where
+    if where is None:
+        _end(asyncio.run(check_stored(core_settings(config, data_dir), digests)), as_json)
+    else:
+        _end(check_export(where, digests), as_json)
+
+
+@check.command()
+def audio(as_json: JsonOption = False, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Đọc mọi tệp âm thanh, đối chiếu với chương trình. · Read every sound, compare it with the programmes.
+
+    Máy chủ có thể đang chạy. · The core may be running.
     """
-    raise typer.Exit(asyncio.run(_audio(core_settings(config, data_dir))))
+    from loa.app.checks.audio import check_sound
+
+    _end(asyncio.run(check_sound(core_settings(config, data_dir), time.time_ns() // 1_000_000)), as_json)
 
 
-async def _audio(config: CoreConfig) -> int:
-    from loa.app.store import audio_folder, has_store, opened_store
-    from loa.broadcast.content.audio_check import Fault, check_audio
-    from loa.broadcast.content.audio_folder import AudioFolder
-    from loa.broadcast.store.programmes import Programmes
-    from loa.errors import ConfigError
+@check.command()
+def store(
+    deep: Annotated[bool, typer.Option("--deep", help="Đọc mọi tệp âm thanh · Read all sound too.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Kiểm tra kho dữ liệu và âm thanh. · Check the database, its form, and that its sound is there."""
+    from loa.app.checks.store import check_store
 
-    if not has_store(config):
-        raise ConfigError(f"data_dir: there is no core's store in {config.data_dir}")
-    counts = dict.fromkeys(("whole", *WORDS), 0)
-    kept_since_ms = time.time_ns() // 1_000_000 - config.programme_kept_days * 86_400_000
-    async with opened_store(config) as db:
-        async for found in check_audio(AudioFolder(audio_folder(config)), Programmes(db), kept_since_ms):
-            counts[found.fault or "whole"] += 1
-            if found.fault is not None:
-                print(f"{WORDS[found.fault]}  {found.digest.hex()}  {'; '.join(found.titles)}".rstrip(), flush=True)
-    summary = (f"{counts['whole']} nguyên vẹn · whole", *(f"{counts[f]} {WORDS[f].lower()}" for f in Fault))
-    print(", ".join(summary))
-    return 1 if counts[Fault.MISSING] or counts[Fault.DAMAGED] else 0
+    _end(asyncio.run(check_store(core_settings(config, data_dir), deep=deep)), as_json)
+
+
+@check.command()
+def keys(as_json: JsonOption = False, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Kiểm tra khóa. · Check the keys."""
+    from loa.app.checks.keys import check_keys
+
+    _end(check_keys(core_settings(config, data_dir), int(time.time())), as_json)
+
+
+@check.command()
+def backup(
+    archive: Annotated[Path, typer.Argument(help="Bản sao lưu · The backup.")],
+    passphrase_file: SealOption = None,
+    audio_pool: PoolOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Kiểm tra một bản sao lưu mà không khôi phục. · Check a backup without restoring it."""
+    from loa.app.checks.backup import check_backup
+
+    _end(asyncio.run(check_backup(archive, passphrase_file, audio_pool)), as_json)
+
+
+def _end(found: list[Finding], as_json: bool) -> None:
+    from loa.app.checks.findings import tell
+
+    if not tell(found, as_json=as_json):
+        raise typer.Exit(1)

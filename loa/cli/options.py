@@ -17,6 +17,7 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="Tệp cấu
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Thư mục dữ liệu · Folder of database, keys and audio.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Cho máy đọc · For programs.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Không hỏi lại · Do not ask.")]
 CoreOption = Annotated[str, typer.Option(help="Địa chỉ máy chủ · Address of the core.")]
 TokenFileOption = Annotated[

@@ -6,9 +6,11 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from loa.broadcast.content import file_lease
 from loa.broadcast.content.audio_store import Stored
 from loa.broadcast.content.disk import failure
 from loa.durable import sync_folder
@@ -100,6 +102,10 @@ class AudioFolder:
             return False
         sync_folder(path.parent)
         return old
+
+    def removing(self) -> AbstractContextManager[bool]:
+        """See AudioStore."""
+        return file_lease.removing(self._folder)
 
     async def stored(self) -> AsyncIterator[Stored]:
         """See AudioStore."""

@@ -7,6 +7,7 @@ who put the same sound at once do no harm.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +42,9 @@ class AudioStore(Protocol):
 
     async def delete(self, digest: bytes, *, put_before_ms: int) -> bool:
         """Remove it unless it was put at that time or later; whether it was removed."""
+
+    def removing(self) -> AbstractContextManager[bool]:
+        """Whether files may be removed inside: not while a backup copies them."""
 
     def stored(self) -> AsyncIterator[Stored]:
         """All that is there, in the order of their digests. What comes or goes meanwhile may be among it or not."""

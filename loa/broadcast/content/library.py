@@ -244,7 +244,8 @@ class Library:
     async def collect(self, now_ms: int, kept_ms: int) -> AsyncIterator[Collected]:
         """Remove the sound that no programme has, and none has had for `kept_ms`, some with each step; StoreError.
 
-        What was put less than GRACE_MS ago stays: another process may be about to name it.
+        What was put less than GRACE_MS ago stays: another process may be about to name it. So does everything while
+        a backup copies sound; then this is for another time.
         """
         some: list[Stored] = []
         async for each in self._store.stored():
@@ -257,6 +258,10 @@ class Library:
 
     async def _collect(self, old: Sequence[Stored], now_ms: int, kept_ms: int) -> Collected:
         since_ms = now_ms - kept_ms
+        with self._store.removing() as may:
+            return await self._remove(old, now_ms, since_ms) if may else Collected()
+
+    async def _remove(self, old: Sequence[Stored], now_ms: int, since_ms: int) -> Collected:
         named = await self._programmes.naming([each.digest for each in old], since_ms) if old else set()
         removed = Collected()
         for each in old:

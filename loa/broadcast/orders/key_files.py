@@ -26,12 +26,19 @@ ORDER_KEY = "order.key"
 NEXT_KEY = "order.key.next"
 KEY_LIST = "key_list"
 REPLACED = "replaced"
+KEPT = (ROOT_PUBLIC, KEY_LIST, ORDER_KEY, NEXT_KEY, REPLACED)
+"""What a backup of the folder holds. The root key is kept by other means."""
 MAX_LIST_BYTES = HEADER_BYTES + MAX_BODY_BYTES
 _LEAVING = "root.key.leaving"
 LOCK_WAIT_S = 10.0
 """How long a ceremony waits for another one in the same folder."""
 
 Identity = tuple[tuple[int, int, int] | None, ...]
+
+
+def mode_of(name: str) -> int:
+    """The mode of a file of keys: what is no secret may be read by all."""
+    return 0o644 if name in (ROOT_PUBLIC, KEY_LIST, REPLACED) else 0o600
 
 
 def make_folder(folder: Path) -> None:

@@ -137,12 +137,15 @@ class KeyRing:
             key = SigningKey.generate() if key_id == self.order_key.key_id else self.order_key
             self._install(self._root(), key, now_s, revoke=[key_id])
 
-    def revoke_all(self, now_s: int) -> list[bytes]:
-        """A new order key, and every other that was ever listed and not expired revoked: the ids of those."""
+    def revoke_all(self, now_s: int, *, at_least: int = 1) -> list[bytes]:
+        """A new order key, and every other that was ever listed and not expired revoked: the ids of those.
+
+        `at_least`: the version of the new list, where others may have been issued that are not known here.
+        """
         with key_files.alone(self._folder, LOCK_WAIT_S):
             self._take_up(now_s)
             ids = all_key_ids(self.key_list, self.order_key.key_id)
-            self._install(self._root(), SigningKey.generate(), now_s, revoke=ids)
+            self._install(self._root(), SigningKey.generate(), now_s, revoke=ids, at_least=at_least)
         return ids
 
     def _root(self) -> SigningKey:
@@ -200,9 +203,17 @@ class KeyRing:
     def _set(self, order_key: SigningKey, key_list: KeyList, envelope: bytes) -> None:
         self.order_key, self.key_list, self.key_list_envelope = order_key, key_list, envelope
 
-    def _install(self, root: SigningKey, key: SigningKey, now_s: int, *, revoke: Iterable[bytes] = ()) -> None:
+    def _install(
+        self,
+        root: SigningKey,
+        key: SigningKey,
+        now_s: int,
+        *,
+        revoke: Iterable[bytes] = (),
+        at_least: int = 1,
+    ) -> None:
         """A new list with `key` as the order key; on disk, then here."""
-        key_list = next_key_list(self.key_list, key.public_key, now_s, revoke=revoke)
+        key_list = next_key_list(self.key_list, key.public_key, now_s, revoke=revoke, at_least=at_least)
         envelope = key_list.seal(root)
         install(self._folder, key, envelope)
         self._set(key, key_list, envelope)

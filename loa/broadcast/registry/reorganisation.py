@@ -168,7 +168,7 @@ class Plan:
             "rehung": [[*_seen(each.area), _ref(each.parent)] for each in self.rehung],
             "moved": [[*_seen(each.endpoint), _ref(each.to)] for each in self.moved],
             "replaced": [_seen(each) for each in self.replaced],
-            "following": [[each.right.kind, _ref(each.right.id), _ref(each.to)] for each in self.following],
+            "following": [[*_held(each.right), _ref(each.to)] for each in self.following],
             "codes": [[_ref(each.enrolment.id), _ref(each.to)] for each in self.codes],
         }
 
@@ -190,6 +190,10 @@ class Plan:
 
 def _seen(thing: Area | Endpoint) -> list[Any]:
     return [id_text(thing.id), thing.version]
+
+
+def _held(right: AreaRight) -> list[Any]:
+    return [right.kind, id_text(right.id), str(right.role), id_text(right.area_id)]
 
 
 def _ref(ref: Ref | None) -> str | None:

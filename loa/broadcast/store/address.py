@@ -50,6 +50,12 @@ def sqlite_address(path: Path) -> str:
     return URL.create(_SQLITE, database=str(path.absolute())).render_as_string()
 
 
+def file_of(text: str) -> Path | None:
+    """The file of a database that is in one; ConfigError for no address."""
+    database = parse(text).url.database
+    return None if database is None else Path(database)
+
+
 def parse(text: str) -> Address:
     """The address that `text` is; ConfigError, which does not repeat it, when it is none."""
     scheme, separator, rest = text.partition("://")

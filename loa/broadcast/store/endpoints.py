@@ -190,3 +190,8 @@ async def set_revoked(connection: AsyncConnection, endpoint_id: bytes, now_ms: i
         .values(revoked_ms=now_ms, version=endpoint.c.version + 1)
     )
     await endpoint_places.end(connection, endpoint_id, now_ms)
+
+
+async def raise_serials(connection: AsyncConnection, by: int) -> None:
+    """Give every placement a serial that is higher by so much than any that a device may hold."""
+    await connection.execute(endpoint.update().values(placement_serial=endpoint.c.placement_serial + by))

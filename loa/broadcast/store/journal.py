@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_
+from sqlalchemy import Row, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal.chain import Link
@@ -22,6 +22,13 @@ from loa.model import ID_BYTES
 async def last_link(connection: AsyncConnection) -> Link | None:
     """The newest entry of the audit chain."""
     query = select(audit.c.seq, audit.c.entry, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Link(*row)
+
+
+async def link_at(connection: AsyncConnection, seq: int) -> Link | None:
+    """The entry of the audit chain under this number."""
+    query = select(audit.c.seq, audit.c.entry, audit.c.hash).where(audit.c.seq == seq)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else Link(*row)
 
@@ -100,6 +107,12 @@ async def events(connection: AsyncConnection, after_seq: int, limit: int) -> lis
     """Up to `limit` events in their order, after `after_seq`."""
     query = select(event).where(event.c.seq > after_seq).order_by(event.c.seq).limit(limit)
     return [_event(row) for row in await connection.execute(query)]
+
+
+async def raise_newest_event(connection: AsyncConnection, by: int) -> None:
+    """Give the newest event a number that is higher by so much: who knows an older one sees that some are gone."""
+    newest = select(func.max(event.c.seq)).scalar_subquery()
+    await connection.execute(update(event).where(event.c.seq == newest).values(seq=event.c.seq + by))
 
 
 async def forget_events(connection: AsyncConnection, before_ms: int, most: int) -> int:

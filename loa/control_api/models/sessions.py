@@ -124,7 +124,7 @@ class AppBegunOut(Strict):
     """The secret of an app, also as what a QR code says: shown once. It is good once a code of it came back."""
 
     secret: str
-    uri: str
+    otpauth: str
 
 
 class AppEnrolledOut(Strict):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from aiohttp import web
 
+from loa.broadcast.journal.export import export_line
 from loa.broadcast.people.rights import Right
 from loa.broadcast.store.journal import AuditFilter
 from loa.control_api.answers import answer_page
@@ -46,10 +45,6 @@ async def export_audit(request: web.Request) -> web.StreamResponse:
     )
     await answer.prepare(request)
     async for links in services(request).ledger.links(given.after):
-        lines = (
-            json.dumps({"seq": link.seq, "entry": link.entry, "hash": link.hash.hex()}, ensure_ascii=False) + "\n"
-            for link in links
-        )
-        await answer.write("".join(lines).encode("utf-8", "surrogatepass"))
+        await answer.write(b"".join(map(export_line, links)))
     await answer.write_eof()
     return answer

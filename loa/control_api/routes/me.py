@@ -57,7 +57,7 @@ async def begin_second_factor(request: web.Request) -> web.Response:
     begun = await services(request).people.own.begin_second_factor(
         request[PRINCIPAL], act_of(request), given.password, given.code
     )
-    return answer(request, AppBegunOut(secret=begun.secret, uri=begun.uri))
+    return answer(request, AppBegunOut(secret=begun.secret, otpauth=begun.uri))
 
 
 async def confirm_second_factor(request: web.Request) -> web.Response:

@@ -16,6 +16,7 @@ import pytest
 from loa.broadcast.content import worker
 from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.audio_store import Stored
+from loa.broadcast.content.file_lease import copying
 from loa.broadcast.content.ingest import Ingested
 from loa.broadcast.content.library import GRACE_MS, Collected, Draft, Library
 from loa.broadcast.content.progress import SharedProgress
@@ -97,6 +98,17 @@ async def test_many_are_looked_up_some_at_a_time(
     steps = [gone.files async for gone in library.collect(NOW_MS + 2 * GRACE_MS, 0)]
     assert steps == [4, 4, 3]
     assert await sounds_in(tmp_path) == set()
+    await library.close()
+
+
+async def test_nothing_goes_while_a_backup_copies(db: Database, tmp_path: Path) -> None:
+    library, store = await opened(db, tmp_path), AudioFolder(tmp_path)
+    fresh = tmp_path / "fresh"
+    fresh.write_bytes(b"orphan")
+    await store.put(hashlib.sha256(b"orphan").digest(), fresh, NOW_MS)
+    with copying(tmp_path):
+        assert await collected(library, NOW_MS + 2 * GRACE_MS, 0) == Collected()
+    assert await collected(library, NOW_MS + 2 * GRACE_MS, 0) == Collected(1, 6)
     await library.close()
 
 

@@ -1,0 +1,53 @@
+"""A store in which every table has rows and every column a value, whatever its revision; and all of it as lines."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, MetaData
+from sqlalchemy.exc import SAWarning
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loa.broadcast.store.copying import Tables, references_later
+from loa.broadcast.store.row_format import encode_row
+from loa.broadcast.store.unmigrated import reading
+
+ROWS = 3
+
+
+async def fill(connection: AsyncConnection) -> None:
+    """ROWS rows in each table; each refers to those of its number, the last has nulls where there may be any."""
+    found = MetaData()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        await connection.run_sync(found.reflect)
+    kept = await Tables.find(connection)
+    async with references_later(connection):
+        for name, form in kept.forms().items():
+            columns = [found.tables[name].c[column.name] for column in form]
+            rows = [[_value(column, number) for column in columns] for number in range(ROWS, 0, -1)]
+            await kept.insert(connection, name, rows)
+
+
+def _value(column: Column[Any], number: int) -> Any:
+    if column.nullable and number == ROWS:
+        return None
+    kind = column.type.python_type
+    if kind is int:
+        return (1 << 62) + number if isinstance(column.type, BigInteger) else number
+    text = f"{number} 🔊 Xã Đặng"[: getattr(column.type, "length", None)]
+    values = {bool: number % 2 == 0, bytes: bytes([number]) * 16, float: number / 3, str: text}
+    return values[kind]
+
+
+async def dump(url: str) -> dict[str, list[bytes]]:
+    """Every row of every table."""
+    lines: dict[str, list[bytes]] = {}
+    async with reading(url) as connection:
+        kept = await Tables.find(connection)
+        for name, columns in kept.forms().items():
+            rows = kept.rows(connection, name)
+            lines[name] = [encode_row(row, columns) async for some in rows for row in some]
+            assert len(lines[name]) == await kept.count(connection, name)
+    return lines
