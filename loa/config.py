@@ -64,6 +64,31 @@ class CoreConfig(BaseSettings):
     true_peak_dbtp: float = Field(default=-1.5, ge=-9, le=0, description="True-peak limit of programmes.")
     bitrate_bps: int = Field(default=64_000, ge=6_000, le=256_000, description="Opus bit rate of programmes.")
     max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Largest audio file that is taken.")
+    max_programme_s: int = Field(
+        default=4 * 3600, ge=1, le=4 * 3600, description="Longest sound that is taken, in seconds."
+    )
+    uploads_at_once: int = Field(default=8, ge=1, le=100, description="Uploads under way at once.")
+    uploads_per_caller: int = Field(default=2, ge=1, le=100, description="And of one caller.")
+    audio_quota_bytes: int = Field(
+        default=0, ge=0, description="How many bytes all programmes may have; 0: as many as the disk holds."
+    )
+    disk_reserve_bytes: int = Field(
+        default=2**29, ge=0, description="Uploads leave so many bytes of the disk free: more than min_free_bytes."
+    )
+    programme_kept_days: int = Field(
+        default=30, ge=0, le=36_500, description="How long the sound of a deleted programme is kept."
+    )
+    events_kept_days: int = Field(default=30, ge=1, le=36_500, description="How long events can be resumed from.")
+    keys_kept_hours: int = Field(default=24, ge=24, le=8_760, description="How long idempotency keys are kept.")
+    enrolments_kept_days: int = Field(
+        default=30, ge=0, le=36_500, description="How long enrolment codes are shown when they are no longer valid."
+    )
+    tokens_kept_days: int = Field(
+        default=90, ge=0, le=36_500, description="How long tokens are shown when they are good for nothing."
+    )
+    receipts_kept_days: int = Field(
+        default=90, ge=0, le=36_500, description="When receipts become figures by area; 0: never."
+    )
     api_requests_per_s: float = Field(
         default=50.0, gt=0, le=100_000, description="Requests a second that one caller may make on average."
     )

@@ -7,6 +7,9 @@
     ├── MediaError                sound that cannot be read, encoded or decoded
     │   └── NotAudio              the file holds no sound that can be read
     ├── StoreError                the durable store cannot do what was asked
+    │   ├── NoRoom                there is no room for it
+    │   │   ├── DiskFull          the disk is full, but for what is kept free
+    │   │   └── QuotaFull         what is allowed is used up
     │   ├── NotFound              no such thing
     │   ├── BadCursor             a place in a list that is none
     │   ├── NotEmpty              a place that was to be empty, and is not
@@ -58,6 +61,18 @@ class NotAudio(MediaError):
 
 class StoreError(LoaError):
     """The durable store cannot do what was asked."""
+
+
+class NoRoom(StoreError):
+    """There is no room for it."""
+
+
+class DiskFull(NoRoom):
+    """The disk is full, but for what is kept free."""
+
+
+class QuotaFull(NoRoom):
+    """What is allowed is used up."""
 
 
 class NotFound(StoreError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -70,7 +71,10 @@ class ApiClient:
             async with self._session.request(method, self.url + path, json=body, headers=headers) as answer:
                 return await self._json(answer)
         except (aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"}) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        return ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"})
 
     @staticmethod
     async def _json(answer: aiohttp.ClientResponse) -> Json:
@@ -94,15 +98,37 @@ class ApiClient:
         body = {"area_id": area_id, "name": name, "valid_s": valid_s}
         return str((await self.call("POST", "/api/v1/enrolments", body))["code"])
 
-    async def upload(self, title: str, file: Path, klass: str = "routine") -> Json:
-        """Store a programme from an audio file."""
-        with file.open("rb") as opened:
+    async def upload(
+        self,
+        title: str,
+        file: Path,
+        klass: str = "routine",
+        area_id: str | None = None,
+        *,
+        upload_id: str | None = None,
+        sha256: str | None = None,
+        sent: Callable[[int], None] = lambda _bytes: None,
+    ) -> Json:
+        """Store a programme from an audio file: of an area, or the whole city's.
+
+        `sent` is told how many bytes of the file have been read to be sent. Encoding takes its time: no time limit.
+        """
+        with _Watched(file, sent) as opened:
             form = aiohttp.FormData()
             form.add_field("title", title)
             form.add_field("class", klass)
+            if area_id is not None:
+                form.add_field("area_id", area_id)
+            if sha256 is not None:
+                form.add_field("sha256", sha256)
             form.add_field("file", opened, filename=file.name)
-            async with self._session.post(f"{self.url}/api/v1/programmes", data=form) as answer:
-                return await self._json(answer)
+            headers = {} if upload_id is None else {"Upload-Id": upload_id}
+            url, no_limit = f"{self.url}/api/v1/programmes", aiohttp.ClientTimeout(total=None, sock_connect=30)
+            try:
+                async with self._session.post(url, data=form, headers=headers, timeout=no_limit) as answer:
+                    return await self._json(answer)
+            except (aiohttp.ClientError, OSError) as error:
+                raise self._unreachable(error) from error
 
     async def send_list(
         self, path: str, file: Path, fields: Mapping[str, str], told: Callable[[int], object] = lambda sent: None
@@ -115,7 +141,7 @@ class ApiClient:
                 async with self._session.post(self.url + path, data=form) as answer:
                     return await self._json(answer)
             except (aiohttp.ClientError, OSError) as error:
-                raise ApiError(0, {"title": "unreachable", "detail": f"{self.url}: {error}"}) from error
+                raise self._unreachable(error) from error
 
     async def audio(self, programme_id: str) -> bytes:
         """The stored Ogg Opus file of a programme."""
@@ -138,13 +164,13 @@ class ApiClient:
             "POST", "/api/v1/broadcasts", {"programme_id": programme_id, "targets": targets, **more}
         )
 
-    async def items(self, path: str) -> list[Json]:
-        """All items of a paged list."""
+    async def items(self, path: str, **filters: str) -> list[Json]:
+        """All items of a paged list, by these filters."""
         gathered: list[Json] = []
-        after = ""
+        query = {"limit": "500", **filters}
         while True:
-            got = await self.call("GET", f"{path}?limit=500{after}")
+            got = await self.call("GET", f"{path}?{urlencode(query)}")
             gathered += got["items"]
             if not got.get("next"):
                 return gathered
-            after = f"&after={got['next']}"
+            query["after"] = got["next"]

@@ -10,9 +10,10 @@ import structlog
 from aiohttp import web
 
 from loa.app.health import Health
+from loa.app.housekeeping import make_housekeeper
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
-from loa.app.store import open_store
+from loa.app.store import audio_folder, open_store
 from loa.app.tls import ServerTls
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
@@ -30,7 +31,10 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.backup.target import unfinished
-from loa.broadcast.content.library import Library
+from loa.broadcast.content.audio_folder import AudioFolder
+from loa.broadcast.content.ingest import Recipe
+from loa.broadcast.content.library import Library, Limits
+from loa.broadcast.content.uploads import Uploads
 from loa.broadcast.journal.act import system
 from loa.broadcast.journal.digest_folder import DigestFolder
 from loa.broadcast.journal.digest_keeper import DigestKeeper
@@ -166,12 +170,13 @@ class Core:
         receipts = self._receipts = Receipts(db)
         stack.push_async_callback(receipts.close)
         broadcasts = Broadcasts(db)
+        audio = audio_folder(config)
         library = await Library.open(
             db,
-            folder / "audio",
-            target_lufs=config.target_lufs,
-            true_peak_dbtp=config.true_peak_dbtp,
-            bitrate_bps=config.bitrate_bps,
+            await AudioFolder.open(audio),
+            audio / "tmp",
+            recipe=Recipe(config.target_lufs, config.true_peak_dbtp, config.bitrate_bps, config.max_programme_s),
+            limits=Limits(config.audio_quota_bytes, config.disk_reserve_bytes),
         )
         stack.push_async_callback(library.close)
         people = self._people = People(
@@ -217,6 +222,9 @@ class Core:
         await feed.open()
         db.after_commit.append(feed.wake)
         stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
+        ledger, enrolments = Ledger(db), Enrolments(db, keyring)
+        self._housekeeper = make_housekeeper(config, clock, db, ledger, enrolments, library)
+        stack.push_async_callback(_cancel, asyncio.create_task(self._housekeeper.run()))
         services = Services(
             config=config,
             clock=clock,
@@ -224,9 +232,10 @@ class Core:
             reorganiser=Reorganiser(db),
             importer=Importer(db),
             endpoints=self._endpoints,
-            enrolments=Enrolments(db, keyring),
+            enrolments=enrolments,
             programmes=Programmes(db),
             library=library,
+            uploads=Uploads(config.uploads_at_once, config.uploads_per_caller),
             broadcasts=broadcasts,
             book=book,
             receipts=receipts,
@@ -234,7 +243,7 @@ class Core:
             people=people,
             hub=self._hub,
             director=self._director,
-            ledger=Ledger(db),
+            ledger=ledger,
             feed=feed,
             limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
             closing=self._closing,
@@ -364,6 +373,7 @@ class Core:
             "hub": self._hub.counters,
             "air": self._director.counters,
             "receipts": self._receipts.counters,
+            "retention": self._housekeeper.counters,
         }
 
     def _gauges(self) -> Mapping[str, float]:

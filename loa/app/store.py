@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from loa.broadcast.store.address import sqlite_address
+from loa.broadcast.store.copying import Tables
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.unmigrated import known_revisions, reading
 from loa.config import CoreConfig
+from loa.errors import StoreError
 
 
 def store_url(config: CoreConfig) -> str:
@@ -29,6 +32,21 @@ def has_store(config: CoreConfig) -> bool:
 def audio_folder(config: CoreConfig) -> Path:
     """Where the sound of the core's programmes lies."""
     return config.data_dir / "audio"
+
+
+@asynccontextmanager
+async def opened_as_it_is(config: CoreConfig) -> AsyncIterator[Database]:
+    """The core's store to look at: it is not brought up to date. StoreError when it is of another form."""
+    url = store_url(config)
+    async with reading(url) as connection:
+        revision, newest = (await Tables.find(connection)).revision, known_revisions()[0]
+    if revision != newest:
+        raise StoreError(f"the store is of the form {revision}, and this Loa speaks of {newest}: loa check store")
+    db = Database.unmigrated(url)
+    try:
+        yield db
+    finally:
+        await db.close()
 
 
 @asynccontextmanager

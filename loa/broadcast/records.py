@@ -163,6 +163,7 @@ class Programme:
 
     `samples` (48 kHz) is what a player plays; `frames` packets of `frame_samples` hold them and the encoder's
     look-ahead. `loudness_lufs` is integrated loudness (EBU R 128) in hundredths of a LUFS, -7000 for silence.
+    It belongs to `area_id` (None: the whole city); `owner` is the actor who made it. `version` counts its changes.
     """
 
     id: bytes
@@ -176,11 +177,18 @@ class Programme:
     size_bytes: int
     loudness_lufs: int
     created_ms: int
+    area_id: bytes | None = None
+    owner: str = ""
+    version: int = 1
+    deleted_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A programme on air, or that was, to `areas` and `endpoints`. `reason` says why it ended."""
+    """A programme on air, or that was, to `areas` and `endpoints`. `reason` says why it ended.
+
+    Title and SHA-256 are the programme's as they were: what was on air can be told when the programme is gone.
+    """
 
     id: bytes
     programme_id: bytes
@@ -198,6 +206,8 @@ class Broadcast:
     frames_total: int
     frames_aired: int
     reason: str
+    programme_title: str = ""
+    programme_sha256: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +256,20 @@ class ReceiptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldedReceipts:
+    """Old receipts in numbers: so many endpoints reached `state` with an order; then sums of their results."""
+
+    order_id: bytes
+    state: ReceiptState
+    endpoints: int
+    played: int
+    repaired: int
+    recovered: int
+    concealed: int
+    unsigned: int
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A bearer token of the HTTP face: only the SHA-256 of its text is kept.
 
@@ -277,7 +301,7 @@ class AreaRight:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened, for those who watch. `reach` holds the areas it touches and all above them.
+    """Something that has happened in `areas`, for those who watch. `reach` holds these and all above them.
 
     `seq` grows by one with each event; `data` is a JSON object.
     """
@@ -288,6 +312,7 @@ class Event:
     subject: str
     reach: frozenset[bytes]
     data: str
+    areas: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
 from loa.cli.speaker import speaker
 from loa.cli.tokens import tokens
+from loa.cli.upload import upload
 from loa.cli.users import users
 from loa.errors import LoaError
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, speaker, enrol, revoke_device, backup, restore, demo, impair):
+for command in (serve, speaker, enrol, revoke_device, upload, backup, restore, demo, impair):
     app.command()(command)
 for group in (check, config, import_lists, keys, tokens, users):
     app.add_typer(group)

@@ -61,6 +61,17 @@ def audit(
 
 
 @check.command()
+def audio(as_json: JsonOption = False, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Đọc mọi tệp âm thanh, đối chiếu với chương trình. · Read every sound, compare it with the programmes.
+
+    Máy chủ có thể đang chạy. · The core may be running.
+    """
+    from loa.app.checks.audio import check_sound
+
+    _end(asyncio.run(check_sound(core_settings(config, data_dir), time.time_ns() // 1_000_000)), as_json)
+
+
+@check.command()
 def store(
     deep: Annotated[bool, typer.Option("--deep", help="Đọc mọi tệp âm thanh · Read all sound too.")] = False,
     as_json: JsonOption = False,

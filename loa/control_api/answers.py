@@ -57,13 +57,19 @@ def _has(request: web.Request, tag: str | None) -> bool:
 
 
 def answer_page(
-    request: web.Request, page: Page, rows: Sequence[Row], show: Callable[[Row], BaseModel]
+    request: web.Request,
+    page: Page,
+    rows: Sequence[Row],
+    show: Callable[[Row], BaseModel],
+    beside: BaseModel | None = None,
 ) -> web.Response:
-    """A page of rows: `items`, and `next` where there may be more."""
+    """A page of rows: `items`, `next` where there may be more, and the members of what stands `beside` them."""
     assert request[OPERATION].many
+    assert request[OPERATION].beside is (None if beside is None else type(beside))
     items = ",".join(show(row).model_dump_json(by_alias=True) for row in rows)
     following = f'"{cursor(page, rows[-1])}"' if len(rows) == page.limit else "null"
-    return web.Response(text=f'{{"items":[{items}],"next":{following}}}', content_type="application/json")
+    more = "" if beside is None else "," + beside.model_dump_json(by_alias=True)[1:-1]
+    return web.Response(text=f'{{"items":[{items}],"next":{following}{more}}}', content_type="application/json")
 
 
 def done() -> web.Response:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from loa import __version__
 from loa.control_api.models.base import Problem
 from loa.control_api.operation import Operation
+from loa.control_api.uploads import UPLOAD_ID
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -31,6 +32,7 @@ _TITLES: Mapping[int, str] = {
     428: "Without If-Match",
     429: "Too fast",
     503: "Not now",
+    507: "No room for it",
 }
 
 
@@ -40,7 +42,7 @@ def document(operations: Iterable[Operation]) -> Json:
     schemas, names = _schemas(listed)
     paths: Json = {}
     for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, names)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, names, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,14 +76,15 @@ def _schemas(operations: tuple[Operation, ...]) -> tuple[Json, dict[tuple[type[B
         for model in (operation.body, operation.form, operation.query):
             if model is not None:
                 wanted[model, "validation"] = None
-        if isinstance(operation.answer, type):
-            wanted[operation.answer, "serialization"] = None
+        for answered in (operation.answer, operation.beside):
+            if isinstance(answered, type):
+                wanted[answered, "serialization"] = None
     references, definitions = models_json_schema(list(wanted), ref_template=_REF)  # type: ignore[arg-type]
     names = {key: reference["$ref"].rpartition("/")[2] for key, reference in references.items()}
     return definitions["$defs"], names  # type: ignore[return-value]
 
 
-def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str]) -> Json:
+def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str], schemas: Json) -> Json:
     said = inspect.getdoc(operation.handler) or ""
     summary, _, rest = said.partition("\n\n")
     described: Json = {
@@ -89,7 +92,7 @@ def _operation(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
         "summary": " ".join(summary.split()).removesuffix("."),
         "tags": [_tag(operation.path)],
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation), *_headers(operation)],
-        "responses": _responses(operation, names),
+        "responses": _responses(operation, names, schemas),
     }
     if rest:
         described["description"] = rest
@@ -111,7 +114,8 @@ def _of(names: Mapping[tuple[type[BaseModel], str], str], model: type[BaseModel]
 def _form(model: type[BaseModel]) -> Json:
     schema = model.model_json_schema(mode="validation")
     assert "$defs" not in schema or all("enum" in d for d in schema["$defs"].values())
-    properties = {name: _inlined(each, schema.get("$defs", {})) for name, each in schema["properties"].items()}
+    definitions = schema.get("$defs", {})
+    properties = {name: _without_null(each, definitions) for name, each in schema["properties"].items()}
     properties["file"] = {"type": "string", "contentMediaType": "application/octet-stream"}
     required = [*schema.get("required", []), "file"]
     return {"schema": {"type": "object", "properties": properties, "required": required}}
@@ -127,6 +131,16 @@ def _inlined(schema: Json, definitions: Json) -> Json:
     if "allOf" in schema:
         return {**schema, "allOf": [_inlined(each, definitions) for each in schema["allOf"]]}
     return schema
+
+
+def _without_null(schema: Json, definitions: Json) -> Json:
+    """A property of a query or a form, which have no null: what is optional is left out."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    if len(kinds) != 1:
+        return _inlined(schema, definitions)
+    dropped = ("anyOf", "title", *(["default"] if schema.get("default") is None else []))
+    kept = {key: value for key, value in schema.items() if key not in dropped}
+    return _inlined({**kept, **kinds[0]}, definitions)
 
 
 def _tag(path: str) -> str:
@@ -153,10 +167,7 @@ def _query_parameters(operation: Operation) -> list[Json]:
     required = schema.get("required", [])
     found = []
     for name, each in schema.get("properties", {}).items():
-        # A query has no null: what is optional is left out.
-        kinds = [k for k in each.get("anyOf", [each]) if k.get("type") != "null"]
-        one = {k: v for k, v in each.items() if k not in ("anyOf", "default", "title")} if len(kinds) == 1 else each
-        one = _inlined({**one, **kinds[0]} if len(kinds) == 1 else each, schema.get("$defs", {}))
+        one = _without_null(each, schema.get("$defs", {}))
         parameter: Json = {"name": name, "in": "query", "required": name in required}
         if "description" in one:
             parameter["description"] = one.pop("description")
@@ -175,6 +186,15 @@ def _headers(operation: Operation) -> list[Json]:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,64}$"},
             }
         )
+    if operation.upload:
+        found.append(
+            {
+                "name": UPLOAD_ID,
+                "in": "header",
+                "description": "A UUID of the caller's own, under which to watch the upload.",
+                "schema": {"type": "string", "format": "uuid"},
+            }
+        )
     if operation.versioned and operation.changes:
         found.append(
             {
@@ -191,17 +211,20 @@ def _headers(operation: Operation) -> list[Json]:
     return found
 
 
-def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str]) -> Json:
+def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str], str], schemas: Json) -> Json:
     good: Json = {"description": "Done"}
     if isinstance(operation.answer, str):
         good["content"] = {operation.answer: {"schema": {}}}
     elif operation.answer is not None:
         one = _of(names, operation.answer, "serialization")["schema"]
-        schema = one if not operation.many else _page(one)
+        beside = None if operation.beside is None else schemas[names[operation.beside, "serialization"]]
+        schema = one if not operation.many else _page(one, beside)
         good["content"] = {"application/json": {"schema": schema}}
     one_thing = isinstance(operation.answer, type) and not operation.many
     if operation.versioned or (operation.method == "GET" and one_thing):
         good["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    if operation.upload:
+        good["headers"] = {UPLOAD_ID: {"schema": {"type": "string", "format": "uuid"}}}
     responses: Json = {str(operation.status): good}
     if "ETag" in good.get("headers", {}) and not operation.changes:
         responses["304"] = {"description": "As you have it"}
@@ -211,11 +234,12 @@ def _responses(operation: Operation, names: Mapping[tuple[type[BaseModel], str],
     return responses
 
 
-def _page(one: Json) -> Json:
+def _page(one: Json, beside: Json | None) -> Json:
+    more: Json = {} if beside is None else beside["properties"]
     return {
         "type": "object",
-        "properties": {"items": {"type": "array", "items": one}, "next": {"type": ["string", "null"]}},
-        "required": ["items", "next"],
+        "properties": {"items": {"type": "array", "items": one}, "next": {"type": ["string", "null"]}, **more},
+        "required": ["items", "next", *more],
         "additionalProperties": False,
     }
 
@@ -231,6 +255,8 @@ def _statuses(operation: Operation) -> set[int]:
         found |= {409, 422}
     if operation.body is not None or operation.form is not None:
         found |= {408, 413, 415}
+    if operation.upload:
+        found.add(507)
     if operation.path.startswith("/listen/"):
         found.add(410)
     if operation.query is not None:

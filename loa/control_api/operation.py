@@ -20,9 +20,10 @@ class Operation:
     ask, who knows which area is meant (control_api/reach.py).
     `body`, `form`: the JSON body, or the fields of a multipart form, which ends with the part `file`.
     `most_bytes`: how long a JSON body may be.
+    `upload`: the form's file is kept: it can be watched while it comes (`Upload-Id`), and may find no room.
     `query`: the query; without one the route takes no query.
     `answer`: the model of the answer, or its media type; None when there is no body (204).
-    `many`: the answer is a page of `answer`.
+    `many`: the answer is a page of `answer`; `beside`: what the page says beside its items.
     `once`: takes an `Idempotency-Key`.
     `versioned`: the answer has an `ETag`; a change must name it in `If-Match`.
     `urgent`: is counted apart by the rate limits, so that nothing else holds it up.
@@ -37,10 +38,12 @@ class Operation:
     body: type[BaseModel] | None = None
     most_bytes: int = 65_536
     form: type[BaseModel] | None = None
+    upload: bool = False
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | str | None = None
     status: int = 200
     many: bool = False
+    beside: type[BaseModel] | None = None
     once: bool = False
     versioned: bool = False
     urgent: bool = False

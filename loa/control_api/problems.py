@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
+from loa.broadcast.content.audio_file import TooLong
 from loa.broadcast.content.library import TooLarge
 from loa.errors import (
     BadCursor,
@@ -21,6 +22,7 @@ from loa.errors import (
     Changed,
     ConfigError,
     Conflict,
+    DiskFull,
     EnrolmentError,
     Forbidden,
     LoaError,
@@ -28,6 +30,7 @@ from loa.errors import (
     NotAudio,
     NotFound,
     PlaceError,
+    QuotaFull,
     SignInRefused,
     StoreError,
     Unsuitable,
@@ -39,8 +42,11 @@ REQUEST_ID = web.RequestKey("request_id", str)
 _ENROLMENT_STATUS = {"unknown": 404, "wrong": 403, "spent": 403, "used": 409, "expired": 410, "kind": 409}
 _STATUS: tuple[tuple[type[LoaError], int, str], ...] = (
     (TooLarge, 413, "too-large"),
+    (TooLong, 422, "too-long"),
     (NotAudio, 422, "not-audio"),
     (MediaError, 422, "audio-unreadable"),
+    (DiskFull, 507, "disk-full"),
+    (QuotaFull, 507, "quota-full"),
     (NotFound, 404, "not-found"),
     (BadCursor, 422, "invalid"),
     (Changed, 412, "changed"),

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from loa.broadcast.people.person import User
 from loa.broadcast.people.rights import Right
-from loa.broadcast.records import Broadcast, Endpoint
+from loa.broadcast.records import Broadcast, Endpoint, Programme
 from loa.control_api.auth import PRINCIPAL, forbidden
 from loa.control_api.requests import services
 from loa.errors import NotFound
@@ -62,9 +62,32 @@ async def require_for(
             raise forbidden(right, principal)
 
 
-async def require_to_see(request: web.Request, broadcast: Broadcast) -> None:
-    """Problem 403 unless the caller may see all of the devices that the broadcast is for."""
-    await require_for(request, Right.ENDPOINTS_READ, broadcast.areas, broadcast.endpoints)
+async def visible_broadcast(request: web.Request, broadcast_id: bytes) -> Broadcast:
+    """The broadcast as it is now, if it was heard in one of the caller's areas; NotFound otherwise."""
+    core, roots = services(request), request[PRINCIPAL].roots(Right.BROADCASTS_READ)
+    broadcast = await core.director.get(broadcast_id)
+    if roots is not None and not await core.broadcasts.is_near(broadcast_id, roots):
+        raise NotFound(f"no broadcast {id_text(broadcast_id)}")
+    return broadcast
+
+
+async def require_for_all_of(request: web.Request, right: Right, broadcast: Broadcast) -> None:
+    """Problem 403 unless the right holds wherever a broadcast that the caller sees was for."""
+    principal, core = request[PRINCIPAL], services(request)
+    if principal.roots(right) is None:
+        return
+    standing = [(await core.endpoints.get(endpoint_id)).area_id for endpoint_id in broadcast.endpoints]
+    for area_id in {*broadcast.areas, *standing}:
+        await require_in(request, right, area_id)
+
+
+async def visible_programme(request: web.Request, programme_id: bytes) -> Programme:
+    """The programme, if it is the whole city's, or of an area that is one of the caller's, below or above one.
+
+    NotFound otherwise.
+    """
+    roots = request[PRINCIPAL].roots(Right.PROGRAMMES_READ)
+    return await services(request).programmes.get(programme_id, roots)
 
 
 async def visible_endpoint(request: web.Request, endpoint_id: bytes) -> Endpoint:

@@ -11,6 +11,7 @@ from aiohttp import web
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.content.library import Library
+from loa.broadcast.content.uploads import Uploads
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.book import OrderBook
@@ -49,6 +50,7 @@ class Services:
     enrolments: Enrolments
     programmes: Programmes
     library: Library
+    uploads: Uploads
     broadcasts: Broadcasts
     book: OrderBook
     receipts: Receipts

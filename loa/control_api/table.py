@@ -43,8 +43,8 @@ from loa.control_api.models.imports import (
     DeviceListForm,
     OfficialIn,
 )
-from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsQuery
-from loa.control_api.models.programmes import ProgrammeForm, ProgrammeOut, ProgrammesQuery
+from loa.control_api.models.orders import OrdersOut, ReceiptOut, ReceiptsBeside, ReceiptsQuery
+from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, ProgrammeOut, ProgrammesQuery
 from loa.control_api.models.reorganisations import (
     DissolveIn,
     DissolvePreviewIn,
@@ -68,6 +68,7 @@ from loa.control_api.models.sessions import (
     SignInIn,
 )
 from loa.control_api.models.tokens import TokenIn, TokenMadeOut, TokenOut, TokensQuery
+from loa.control_api.models.uploads import UploadOut
 from loa.control_api.models.users import UserChangeIn, UserIn, UserMadeOut, UserOut, UsersQuery
 from loa.control_api.operation import Operation
 from loa.control_api.routes import (
@@ -87,6 +88,7 @@ from loa.control_api.routes import (
     reorganisations,
     sessions,
     tokens,
+    uploads,
     users,
 )
 
@@ -169,13 +171,19 @@ OPERATIONS = (
               query=EnrolmentsQuery, answer=EnrolmentOut, many=True),
 
     Operation("POST", "/api/v1/programmes", programmes.upload_programme, Right.PROGRAMMES_WRITE,
-              form=ProgrammeForm, answer=ProgrammeOut, status=201, once=True),
+              form=ProgrammeForm, upload=True, answer=ProgrammeOut, status=201, once=True),
     Operation("GET", "/api/v1/programmes", programmes.list_programmes, Right.PROGRAMMES_READ,
               query=ProgrammesQuery, answer=ProgrammeOut, many=True),
     Operation("GET", "/api/v1/programmes/{id}", programmes.get_programme, Right.PROGRAMMES_READ,
-              answer=ProgrammeOut),
+              answer=ProgrammeOut, versioned=True),
+    Operation("PATCH", "/api/v1/programmes/{id}", programmes.change_programme, Right.PROGRAMMES_WRITE,
+              body=ProgrammeChange, answer=ProgrammeOut, versioned=True),
+    Operation("DELETE", "/api/v1/programmes/{id}", programmes.delete_programme, Right.PROGRAMMES_WRITE, status=204),
     Operation("GET", "/api/v1/programmes/{id}/audio", programmes.programme_audio, Right.PROGRAMMES_READ,
               answer=OGG),
+
+    Operation("GET", "/api/v1/uploads/{id}", uploads.get_upload, Right.PROGRAMMES_WRITE, answer=UploadOut),
+    Operation("GET", "/api/v1/uploads/{id}/events", uploads.watch_upload, Right.PROGRAMMES_WRITE, answer=EVENTS),
 
     Operation("POST", "/api/v1/broadcasts", broadcasts.start_broadcast, Right.BROADCASTS_ROUTINE,
               body=BroadcastIn, answer=BroadcastOut, status=201, once=True, urgent=True),
@@ -188,7 +196,7 @@ OPERATIONS = (
     Operation("GET", "/api/v1/broadcasts/{id}/orders", broadcasts.list_orders, Right.BROADCASTS_READ,
               answer=OrdersOut),
     Operation("GET", "/api/v1/broadcasts/{id}/receipts", broadcasts.list_receipts, Right.BROADCASTS_READ,
-              query=ReceiptsQuery, answer=ReceiptOut, many=True),
+              query=ReceiptsQuery, answer=ReceiptOut, many=True, beside=ReceiptsBeside),
 
     Operation("POST", "/api/v1/tokens", tokens.create_token, Right.TOKENS_WRITE,
               body=TokenIn, answer=TokenMadeOut, status=201, once=True),

@@ -105,7 +105,18 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "stored": "Receipts that changed what is known.",
         "unknown_order": "Receipts for an order that is not known.",
         "not_meant": "Receipts from an endpoint that the order was not for.",
+        "too_late": "Receipts for an order whose receipts have become figures.",
         "commits": "Transactions that receipts were written in.",
+    },
+    "retention": {
+        "failures": "Times that forgetting failed; it is tried again.",
+        "removed_events": "Events that were old.",
+        "removed_keys": "Idempotency keys that were old.",
+        "removed_enrolments": "Enrolment codes that were no longer valid.",
+        "removed_tokens": "Tokens that were good for nothing.",
+        "removed_receipts": "Receipts that became figures.",
+        "removed_sounds": "Sound files that no programme has.",
+        "removed_sound_bytes": "And how many bytes they had.",
     },
 }
 

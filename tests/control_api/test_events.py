@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,8 @@ import pytest
 from loa.app.api_client import ApiClient
 from loa.control_api.routes import events
 from loa.control_api.routes.events import SEEN_WITH
+from tests import sounds
+from tests.control_api.officers import city_with_officers
 from tests.control_api.test_api import problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -94,6 +97,25 @@ async def test_each_sees_what_is_theirs(api: ApiClient) -> None:
     assert f"enrolment:{shown}" in seen
     assert f"enrolment:{hidden}" not in seen
     assert not [subject for subject in seen if subject.startswith("token:")]
+
+
+async def test_an_officer_sees_what_is_heard_in_the_own_area(api: ApiClient, tmp_path: Path) -> None:
+    sound = tmp_path / "siren.wav"
+    sound.write_bytes(sounds.wav(sounds.siren(0.5)))
+    async with city_with_officers(api) as city, watching(city.officers["commune"]) as watcher:
+        await watcher.next()
+        expected, made = set(), None
+        for name in (*city.areas, None):
+            made = await api.upload("Bản tin", sound, area_id=city.areas.get(name or ""))
+            broadcast = await api.start(made["id"], areas=[city.areas[name or "city"]])
+            await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
+            if name in (None, "city", "district", "commune", "hamlet"):
+                expected |= {f"programme:{made['id']}", f"broadcast:{broadcast['id']}"}
+        last = await api.create_area("Ai cũng thấy", "commune")
+        seen: list[str] = []
+        while not seen or seen[-1] != f"area:{last}":
+            seen.append((await watcher.next()).data["subject"])
+    assert {subject for subject in seen if subject.startswith(("programme:", "broadcast:"))} == expected
 
 
 async def test_a_number_from_the_future_is_a_gap(api: ApiClient) -> None:

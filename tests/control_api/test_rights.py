@@ -16,6 +16,7 @@ from loa.app.api_client import ApiClient, Json
 from loa.app.core import Core
 from loa.broadcast.people.rights import RIGHTS, Right, Role
 from loa.control_api.operation import Operation
+from loa.control_api.routes import uploads
 from loa.control_api.table import OPERATIONS
 from loa.edge.speaker import enrol
 from loa.model import id_text
@@ -28,8 +29,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ANYWHERE = frozenset(
     {
         Right.AREAS_READ,
-        Right.PROGRAMMES_READ,
-        Right.PROGRAMMES_WRITE,
     }
 )
 """Rights that need not hold in any special area."""
@@ -38,7 +37,9 @@ NOT_SCOPED = frozenset(
         "/api/v1/endpoints",
         "/api/v1/enrolments",
         "/api/v1/broadcasts",
-        "/api/v1/broadcasts/{id}",
+        "/api/v1/programmes",
+        "/api/v1/uploads/{id}",
+        "/api/v1/uploads/{id}/events",
         "/api/v1/events",
         "/api/v1/users",
     }
@@ -46,13 +47,23 @@ NOT_SCOPED = frozenset(
 """GET routes that answer everybody who has the right, with what is theirs."""
 
 
-HIDING = ("/api/v1/endpoints/{id}", "/api/v1/endpoints/move", "/api/v1/endpoints/import", "/api/v1/users/{id}")
+HIDING = (
+    "/api/v1/endpoints/{id}",
+    "/api/v1/endpoints/move",
+    "/api/v1/endpoints/import",
+    "/api/v1/users/{id}",
+    "/api/v1/programmes/{id}",
+    "/api/v1/broadcasts/{id}",
+)
 """Routes at which what the caller may not see is not there."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Two communes, each with a speaker, an ended broadcast and a user; a token for every role and place."""
+    """Two communes, each with a speaker, a programme, an ended broadcast and a user; tokens for roles and places.
+
+    `programme` is the whole city's.
+    """
 
     url: str
     areas: dict[str, str]
@@ -60,6 +71,7 @@ class Stage:
     endpoints: dict[str, str]
     broadcasts: dict[str, str]
     users: dict[str, str]
+    programmes: dict[str, str]
     programme: str
     tokens: dict[tuple[Role, str], str]
 
@@ -75,9 +87,11 @@ async def stage(core: Core, api: ApiClient, tmp_path_factory: pytest.TempPathFac
     endpoints: dict[str, str] = {}
     broadcasts: dict[str, str] = {}
     users: dict[str, str] = {}
+    programmes: dict[str, str] = {}
     hamlets: dict[str, list[str]] = {}
     for name, area in areas.items():
         hamlets[name] = [await api.create_area(f"Thôn {n} của {name}", "hamlet", area) for n in (1, 2)]
+        programmes[name] = str((await api.upload("Bản tin xã", sound, area_id=area))["id"])
         endpoint_id = await enrol.claim(api.url, await api.enrolment_code(area, "Loa thử"), folder / name)
         endpoints[name] = id_text(endpoint_id)
         broadcast = (await api.start(programme, areas=[area]))["id"]
@@ -91,7 +105,7 @@ async def stage(core: Core, api: ApiClient, tmp_path_factory: pytest.TempPathFac
         for place, area_id in (("own", areas["own"]), ("everywhere", None)):
             made = await api.call("POST", "/api/v1/tokens", {"name": role, "role": role, "area_id": area_id})
             tokens[role, place] = made["token"]
-    yield Stage(api.url, areas, hamlets, endpoints, broadcasts, users, programme, tokens)
+    yield Stage(api.url, areas, hamlets, endpoints, broadcasts, users, programmes, programme, tokens)
 
 
 ABOVE = frozenset({"/api/v1/areas/{id}/close"})
@@ -105,9 +119,9 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, dict[st
     """
     area, (hamlet, other) = stage.areas[target], stage.hamlets[target]
     ids = {"endpoints": stage.endpoints[target], "broadcasts": stage.broadcasts[target], "areas": area}
-    ids["programmes"] = stage.programme
+    ids["programmes"] = stage.programmes[target]
     ids["users"] = stage.users[target]
-    ids["tokens"] = area  # no token has this id
+    ids["tokens"] = ids["uploads"] = area  # no token and no upload has this id
     path = operation.path
     if found := re.match(r"/api/v1/(\w+)/\{id\}", path):
         path = path.replace("{id}", ids[found[1]])
@@ -124,6 +138,7 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, dict[st
         "/api/v1/areas/{id}": {"position": {"lat": 20.8, "lon": 106.7}},
         "/api/v1/areas/{id}/close": {},
         "/api/v1/endpoints/{id}": {"note": "trên cột điện"},
+        "/api/v1/programmes/{id}": {"title": "Tên khác"},
         "/api/v1/endpoints/move": {"endpoints": [stage.endpoints[target]], "area_id": area},
     }
     bodies["/api/v1/users"] = {"login": "moi", "name": "Mới", "grants": [{"role": "viewer", "area_id": area}]}
@@ -138,6 +153,10 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, dict[st
         if operation.path == "/api/v1/areas/import":
             form.add_field("format", "csv")
         form.add_field("file", b"ten,cap\nTh\xc3\xb4n 1,hamlet\n", filename="list.csv")
+        return path, {"data": form}
+    if operation.path == "/api/v1/programmes":
+        form = aiohttp.FormData({"title": "Không phải âm thanh", "area_id": area})
+        form.add_field("file", b"text", filename="x.txt")
         return path, {"data": form}
     return path, {"json": bodies.get(operation.path)}
 
@@ -159,12 +178,16 @@ def allowed(operation: Operation, role: Role, place: str, target: str) -> bool:
     return target == "own" and operation.path not in ABOVE
 
 
-# Revoking ends a device for all who come after: it has a test of its own.
-ASKED = [o for o in OPERATIONS if o.right is not None and not o.path.endswith("endpoints/{id}/revoke")]
+ENDING = (("POST", "/api/v1/endpoints/{id}/revoke"), ("DELETE", "/api/v1/programmes/{id}"))
+"""Routes that end a thing for all who come after: they have tests of their own."""
+ASKED = [o for o in OPERATIONS if o.right is not None and o.route not in ENDING]
 
 
 @pytest.mark.parametrize("operation", ASKED, ids=lambda o: f"{o.method} {o.path}")
-async def test_a_route_lets_in_whom_its_right_names_and_nobody_else(operation: Operation, stage: Stage) -> None:
+async def test_a_route_lets_in_whom_its_right_names_and_nobody_else(
+    operation: Operation, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "COMES_S", 0.0)
     async with aiohttp.ClientSession() as session:
         for (role, place), token in stage.tokens.items():
             for target in ("own", "other"):

@@ -21,7 +21,8 @@ from loa.broadcast.air.generation import Request
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_local import MediaLocal
 from loa.broadcast.air.media_port import AirEnded, AirProgress
-from loa.broadcast.content.library import Library
+from loa.broadcast.content.audio_folder import AudioFolder
+from loa.broadcast.content.library import Draft, Library
 from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
 from loa.broadcast.orders.book import OrderBook
@@ -31,12 +32,12 @@ from loa.broadcast.people.passwords import Passwords
 from loa.broadcast.people.person import Language
 from loa.broadcast.people.rights import EVERYWHERE, Grant, Principal, Role
 from loa.broadcast.people.users import UserChange, Users
-from loa.broadcast.records import ProgrammeClass
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.programmes import Programmes
 from loa.broadcast.store.tokens import Tokens
 from loa.control_api.bearer import BearerTokens
 from loa.model import EndpointKind, id_text
@@ -55,6 +56,7 @@ class Rooms:
     db: Database
     areas: Areas
     enrolments: Enrolments
+    programmes: Programmes
     library: Library
     broadcasts: Broadcasts
     director: Director
@@ -72,7 +74,9 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
     areas, endpoints, receipts, broadcasts = Areas(db), Endpoints(db), Receipts(db), Broadcasts(db)
     passwords = Passwords(time_cost=1, memory_kib=8)
-    library = await Library.open(db, folder / "audio", IngestPool(lambda: ThreadPoolExecutor(1)))
+    audio = folder / "audio"
+    pool = IngestPool(lambda _: ThreadPoolExecutor(1))
+    library = await Library.open(db, await AudioFolder.open(audio), audio / "tmp", pool)
     hub = Hub(areas=areas, endpoints=endpoints, receipts=receipts, keyring=keyring, clock=clock)
     book = OrderBook(db, keyring)
     director = Director(
@@ -90,6 +94,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
             db,
             areas,
             Enrolments(db, keyring),
+            Programmes(db),
             library,
             broadcasts,
             director,
@@ -153,7 +158,7 @@ async def work(at: Rooms, acknowledge: Any, round_: str) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield sounds.wav(sounds.siren(0.3))
 
-    programme = await at.library.add(chunks(), "Còi thử", ProgrammeClass.ROUTINE, act("upload"), 1 << 20)
+    programme = await at.library.add(chunks(), Draft("Còi thử"), act("upload"), 1 << 20)
     acknowledge("programme", programme.id)
     request = Request(programme, (area.id,), (), priority=64, volume=100, play_delay_ms=400)
     broadcast = await at.director.start(request, act("start"))

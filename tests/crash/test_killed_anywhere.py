@@ -64,7 +64,7 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
         elif kind == "disabled":
             assert not (await at.users.get(subject)).active
         elif kind == "programme":
-            programme = await at.library.get(subject)
+            programme = await at.programmes.get(subject)
             assert len(await at.library.packets(programme)) == programme.frames
         elif kind == "broadcast":
             assert (await at.broadcasts.get(subject)).state not in (BroadcastState.PREPARING, BroadcastState.ON_AIR)
@@ -72,8 +72,8 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
             assert (await at.book.of_broadcast(subject))[-1].stored.action == Action.STOP
         elif kind == "settled":
             assert (await at.broadcasts.get(subject)).state is BroadcastState.STOPPED
-    for programme in await at.library.list():
-        data = at.library.path(programme).read_bytes()
+    for programme in await at.programmes.list():
+        data = (await at.library.file(programme)).read_bytes()
         assert hashlib.sha256(data).digest() == programme.sha256
     assert list((folder / "audio" / "tmp").iterdir()) == []
     last = None

@@ -28,7 +28,7 @@ from loa.control_api.openapi import document
 from loa.control_api.table import OPERATIONS
 from tests import sounds
 
-ENDLESS = ("/api/v1/events", "/link")
+ENDLESS = ("/api/v1/events", "/api/v1/uploads/{id}/events", "/link")
 """Streams have tests of their own."""
 EXAMPLES = 12
 LONGEST_LINE = 8_000

@@ -8,6 +8,7 @@ waits for nothing: the sound ends first, then the order is written and sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -163,6 +164,13 @@ class Director:
         unwritten = self.scribe.unwritten()
         return [self._latest(row, unwritten) for row in await self._broadcasts.list(page, only)]
 
+    async def written(self, programme_id: bytes) -> None:
+        """Wait until the store knows what has become of the programme's broadcasts; not for ever."""
+        if any(each.programme_id == programme_id for each in self.scribe.unwritten().values()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self.scribe.settled()
+
     def _latest(self, row: Broadcast, unwritten: Mapping[bytes, Broadcast]) -> Broadcast:
         running = self._running.get(row.id)
         if running is not None:
@@ -201,6 +209,8 @@ class Director:
             frames_total=len(packets),
             frames_aired=0,
             reason="",
+            programme_title=request.programme.title,
+            programme_sha256=request.programme.sha256,
         )
         await self._broadcasts.create(broadcast, act)
         self._preparing[broadcast.id] = asyncio.Event()

@@ -67,8 +67,22 @@ def decode_mono(path: Path, max_duration_s: int = MAX_DURATION_S) -> Iterator[Sa
             )
 
 
-def _too_long(max_duration_s: int) -> MediaError:
-    return MediaError(f"the file is too long: more than {max_duration_s // 60} minutes")
+def expected_samples(path: Path) -> int | None:
+    """How many samples at 48 kHz the file may hold, as a guess to show progress by; None without any. NotAudio."""
+    with _opened(path) as container:
+        stream = container.streams.audio[0]
+        if stream.duration and stream.time_base is not None:
+            return max(0, int(stream.duration * stream.time_base * SAMPLE_RATE_HZ)) or None
+        return max(0, int((container.duration or 0) * SAMPLE_RATE_HZ // av.time_base)) or None
+
+
+class TooLong(MediaError):
+    """The sound lasts longer than what is taken."""
+
+
+def _too_long(max_duration_s: int) -> TooLong:
+    most = f"{max_duration_s // 60} minutes" if max_duration_s >= 120 else f"{max_duration_s} seconds"
+    return TooLong(f"the file is too long: more than {most}")
 
 
 def _tolerance(announced: int) -> int:

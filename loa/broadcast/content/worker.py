@@ -10,23 +10,31 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from loa.broadcast.content.ingest import Ingested, ingest
+from loa.broadcast.content.ingest import Ingested, Recipe, Room, ingest
+from loa.broadcast.content.progress import SharedProgress, Stage
 
 MAX_CPU_S = 1800
 MAX_MEMORY_BYTES = 4 << 30
 _NICENESS = 10
 
 
-def spawn_process() -> Executor:
+_shared: SharedProgress | None = None
+"""In a worker process: where it tells how far it is."""
+
+
+def spawn_process(shared: SharedProgress) -> Executor:
     """An executor of one process, started anew rather than forked: the core's threads do not survive a fork."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_set_up_process)
+    return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_set_up_process, initargs=(shared,))
 
 
-def _set_up_process() -> None:
+def _set_up_process(shared: SharedProgress) -> None:
+    global _shared
+    _shared = shared
     # The core ends its workers itself; a Ctrl-C on the terminal reaches them too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
@@ -44,36 +52,50 @@ def _end_with_the_core() -> None:
         os._exit(1)
 
 
-def _ingest_within_limits(
-    path_in: Path, path_out: Path, target_lufs: float, true_peak_dbtp: float, bitrate_bps: int
-) -> Ingested:
+def _ingest_within_limits(number: int, path_in: Path, path_out: Path, recipe: Recipe, room: Room) -> Ingested:
     """`ingest`, ended by the kernel when it takes more than MAX_CPU_S."""
     used_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (used_s + MAX_CPU_S, hard))
-    return ingest(path_in, path_out, target_lufs, true_peak_dbtp, bitrate_bps)
+    shared = _shared or SharedProgress()
+    return ingest(path_in, path_out, recipe, room, partial(shared.tell, number))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A file that is being made a programme, or waits for it."""
+
+    number: int
+    future: Future[Ingested]
+    shared: SharedProgress
+
+    def progress(self) -> tuple[Stage, float]:
+        """What is being done, and how much of it is done, 0 to 1."""
+        return self.shared.of(self.number)
 
 
 class IngestPool:
     """Runs one ingest after the other. A worker that dies is replaced for the next file."""
 
-    def __init__(self, make: Callable[[], Executor] = spawn_process) -> None:
+    def __init__(self, make: Callable[[SharedProgress], Executor] = spawn_process) -> None:
         self._make = make
         self._executor: Executor | None = None
+        self._shared = SharedProgress()
+        self._count = 0
 
-    def submit(
-        self, path_in: Path, path_out: Path, target_lufs: float, true_peak_dbtp: float, bitrate_bps: int
-    ) -> Future[Ingested]:
+    def submit(self, path_in: Path, path_out: Path, recipe: Recipe, room: Room) -> Work:
         """Ingest a file; the future fails with BrokenExecutor when the worker died of it."""
         if self._executor is None:
-            self._executor = self._make()
-        work = partial(_ingest_within_limits, path_in, path_out, target_lufs, true_peak_dbtp, bitrate_bps)
+            self._executor = self._make(self._shared)
+        self._count += 1
+        work = partial(_ingest_within_limits, self._count, path_in, path_out, recipe, room)
         try:
-            return self._executor.submit(work)
+            future = self._executor.submit(work)
         except BrokenExecutor:
             self._executor.shutdown(wait=False)
-            self._executor = self._make()
-            return self._executor.submit(work)
+            self._executor = self._make(self._shared)
+            future = self._executor.submit(work)
+        return Work(self._count, future, self._shared)
 
     def close(self) -> None:
         """End the worker with what it does: a file that takes half an hour does not keep the core from ending."""

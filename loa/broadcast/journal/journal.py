@@ -103,6 +103,7 @@ async def _tell_all(connection: AsyncConnection, now_ms: int, deeds: Sequence[De
     paths = await stored_areas.paths(connection, {area for deed in deeds for area in deed.areas})
     told = []
     for deed in deeds:
-        reach = sorted({above for area in deed.areas for above in paths.get(area, ())})
-        told.append((deed.action, deed.subject, reach, chain.entry_text(deed.after or {})))
+        where = sorted(set(deed.areas))
+        reach = sorted({above for area in where for above in paths.get(area, ())})
+        told.append((deed.action, deed.subject, where, reach, chain.entry_text(deed.after or {})))
     await stored.insert_events(connection, now_ms, told)

@@ -1,9 +1,11 @@
-"""What was done, to be read: the audit chain, and the keys of acts that happened once."""
+"""What was done, to be read and partly forgotten: the audit chain, events, keys of acts that happened once."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
+from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import Act
 from loa.broadcast.journal.chain import Link
 from loa.broadcast.records import AuditEntry, DoneBefore
 from loa.broadcast.store import journal as stored
@@ -35,11 +37,20 @@ class Ledger:
         async with self._db.read() as connection:
             return await stored.entries(connection, page, only)
 
-    async def forget(self, *, events_before_ms: int, keys_before_ms: int) -> tuple[int, int]:
-        """Forget old events and the keys of old acts; how many of each. The audit chain forgets nothing."""
+    async def forget_events(self, before_ms: int, most: int) -> int:
+        """Forget events from before then, the oldest first and at most so many; how many."""
         async with self._db.write() as connection:
-            events = await stored.forget_events(connection, events_before_ms)
-            return events, await stored.forget_keys(connection, keys_before_ms)
+            return await stored.forget_events(connection, before_ms, most)
+
+    async def forget_keys(self, before_ms: int, most: int) -> int:
+        """Forget the keys of acts from before then, at most so many; how many."""
+        async with self._db.write() as connection:
+            return await stored.forget_keys(connection, before_ms, most)
+
+    async def forgotten(self, act: Act, gone: Mapping[str, int]) -> None:
+        """Write down how many of what was forgotten. The audit chain itself forgets nothing."""
+        async with self._db.write() as connection:
+            await journal.record(connection, act, "retention.forget", "retention", after=gone)
 
     async def links(self, after_seq: int = 0) -> AsyncIterator[list[Link]]:
         """The chain in its order, after entry `after_seq`, some links at a time, up to its end now."""

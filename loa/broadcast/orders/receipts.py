@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.orders.targets import OrderTargets, Targets, places, places_since
-from loa.broadcast.records import ReceiptRow
+from loa.broadcast.records import FoldedReceipts, ReceiptRow
+from loa.broadcast.store import receipt_folds as stored_folds
 from loa.broadcast.store import receipts as stored
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import FIRST, Page
@@ -42,7 +43,7 @@ class _Waiting:
 class Receipts:
     """Records receipts. What waits is bounded by its callers: each waits for its own batch of receipts.
 
-    `counters`: received, stored (receipts that changed a row), unknown_order, not_meant, commits.
+    `counters`: received, stored (receipts that changed a row), unknown_order, not_meant, too_late, commits.
     """
 
     def __init__(self, db: Database) -> None:
@@ -57,9 +58,9 @@ class Receipts:
     async def record(self, endpoint_id: bytes, receipts: Sequence[Receipt], now_ms: int) -> list[Ack]:
         """Write an endpoint's receipts down; what may be acknowledged, once it is durable.
 
-        A state never goes down. A receipt for an order that nobody issued, or that does not mean this endpoint,
-        is acknowledged, so that it is not sent again, but not stored. StoreError when they could not be stored:
-        nothing is to be acknowledged.
+        A state never goes down. A receipt for an order that nobody issued, that does not mean this endpoint, or
+        whose receipts have become figures, is acknowledged, so that it is not sent again, but not stored.
+        StoreError when they could not be stored: nothing is to be acknowledged.
         """
         if self._closed:
             raise StoreError("receipts are closed")
@@ -115,6 +116,8 @@ class Receipts:
     async def _write(self, group: list[_Waiting]) -> None:
         async with self._db.write() as connection:
             targets = await self._targets.of(connection, {r.order_id for w in group for r in w.receipts})
+            late = await stored_folds.folding(connection, targets)
+            targets = {order_id: meant for order_id, meant in targets.items() if order_id not in late}
             place = await places(connection, {w.endpoint_id for w in group}) if targets else {}
             asked = {(r.order_id, w.endpoint_id) for w in group for r in w.receipts if r.order_id in targets}
             keys = {key for key in asked if targets[key[0]].mean(key[1], place.get(key[1], ()))}
@@ -127,7 +130,7 @@ class Receipts:
                     tally["received"] += 1
                     key: ReceiptKey = (receipt.order_id, waiting.endpoint_id)
                     if key not in keys:
-                        tally["not_meant" if receipt.order_id in targets else "unknown_order"] += 1
+                        tally[_unstored(receipt.order_id, targets, late)] += 1
                         continue
                     row = merged(after.get(key), waiting.endpoint_id, receipt, waiting.now_ms)
                     if row != after.get(key):
@@ -137,16 +140,30 @@ class Receipts:
         self.counters.update(tally)
 
     async def for_broadcast(
-        self, broadcast_id: bytes, page: Page = FIRST, state: ReceiptState | None = None
+        self,
+        broadcast_id: bytes,
+        page: Page = FIRST,
+        state: ReceiptState | None = None,
+        areas: Collection[bytes] | None = None,
     ) -> list[ReceiptRow]:
-        """A page of the rows of all orders of the broadcast, by order and endpoint; BadCursor."""
+        """A page of the rows of all orders of the broadcast, by order and endpoint; BadCursor.
+
+        Of endpoints in these areas and below them if any are given. What is folded is in `folded`.
+        """
         async with self._db.read() as connection:
-            return await stored.page(connection, broadcast_id, page, state)
+            return await stored.page(connection, broadcast_id, page, state, areas)
+
+    async def folded(self, broadcast_id: bytes, areas: Collection[bytes] | None = None) -> list[FoldedReceipts]:
+        """What was too old to be kept one by one, in numbers."""
+        async with self._db.read() as connection:
+            return await stored_folds.of_broadcast(connection, broadcast_id, areas)
 
     async def summary(self, broadcast_id: bytes) -> dict[ReceiptState, int]:
         """How many endpoints have come how far with the broadcast: each is counted once, at its highest state."""
         async with self._db.read() as connection:
-            return await stored.summary(connection, broadcast_id)
+            rows = Counter(await stored.summary(connection, broadcast_id))
+            rows.update(await stored_folds.summary(connection, broadcast_id))
+        return dict(rows)
 
     async def close(self) -> None:
         """Write what waits, and take no more."""
@@ -168,6 +185,13 @@ async def _meant_before(
         )
         found |= {key for key in keys if targets[order_id].mean(key[1], place.get(key[1], ()))}
     return found
+
+
+def _unstored(order_id: bytes, targets: Collection[bytes], late: Collection[bytes]) -> str:
+    """Why a receipt is acknowledged and not stored."""
+    if order_id in late:
+        return "too_late"
+    return "not_meant" if order_id in targets else "unknown_order"
 
 
 def merged(row: ReceiptRow | None, endpoint_id: bytes, receipt: Receipt, now_ms: int) -> ReceiptRow:

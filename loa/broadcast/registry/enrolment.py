@@ -126,6 +126,14 @@ class Enrolments:
         async with self._db.read() as connection:
             return await stored.page(connection, page, within)
 
+    async def forget(self, before_ms: int, most: int) -> int:
+        """Forget codes, used or not, that were no longer valid before then, at most so many; how many.
+
+        What devices they became stays.
+        """
+        async with self._db.write() as connection:
+            return await stored.forget(connection, before_ms, most)
+
     async def claim(
         self, *, code_id: str, device_key: bytes, nonce: bytes, kind: str, mac: bytes, act: Act
     ) -> ClaimAnswer:

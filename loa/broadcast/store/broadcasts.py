@@ -14,9 +14,10 @@ from loa.broadcast.journal.act import Act, system
 from loa.broadcast.records import Broadcast
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.nearby import broadcast_near
 from loa.broadcast.store.paging import FIRST, Page, paged
-from loa.broadcast.store.tables import broadcast
-from loa.errors import NotFound
+from loa.broadcast.store.tables import broadcast, broadcast_target, programme
+from loa.errors import Conflict, NotFound
 from loa.model import ID_BYTES, BroadcastState, id_text
 
 UNFINISHED = (BroadcastState.PREPARING, BroadcastState.ON_AIR)
@@ -24,6 +25,7 @@ UNFINISHED = (BroadcastState.PREPARING, BroadcastState.ON_AIR)
 
 def _broadcast(row: Row[Any]) -> Broadcast:
     values = dict(row._mapping)
+    del values["folding_ms"], values["folded_ms"]
     return Broadcast(
         **{
             **values,
@@ -39,19 +41,13 @@ def _split(packed: bytes) -> tuple[bytes, ...]:
 
 
 def _values(value: Broadcast) -> dict[str, Any]:
-    """All but what stays as it was when the broadcast was made."""
+    """What may change while it is on air."""
     return {
         "state": str(value.state),
-        "priority": value.priority,
-        "volume": value.volume,
-        "play_delay_ms": value.play_delay_ms,
-        "areas": b"".join(value.areas),
-        "endpoints": b"".join(value.endpoints),
         "generation": value.generation,
         "ssrc": value.ssrc,
         "start_utc_ms": value.start_utc_ms,
         "ended_utc_ms": value.ended_utc_ms,
-        "frames_total": value.frames_total,
         "frames_aired": value.frames_aired,
         "reason": value.reason,
     }
@@ -67,7 +63,7 @@ async def save(connection: AsyncConnection, changed: Broadcast) -> None:
     if before == changed.state:
         return
     action, subject = f"broadcast.{changed.state}", f"broadcast:{id_text(changed.id)}"
-    areas = await _reached(connection, changed)
+    areas = await _targets(connection, changed.id)
     after = {"state": str(changed.state), "reason": changed.reason, "frames_aired": changed.frames_aired}
     if changed.state in UNFINISHED:
         at_ms = changed.start_utc_ms or changed.created_ms
@@ -77,9 +73,21 @@ async def save(connection: AsyncConnection, changed: Broadcast) -> None:
         await journal.record(connection, act, action, subject, areas=areas, after=after)
 
 
-async def _reached(connection: AsyncConnection, value: Broadcast) -> set[bytes]:
+async def _targets(connection: AsyncConnection, broadcast_id: bytes) -> set[bytes]:
     """The areas that a broadcast is for, those of its endpoints too."""
-    return {*value.areas, *(await stored_endpoints.areas_of(connection, value.endpoints)).values()}
+    query = select(broadcast_target.c.area_id).where(broadcast_target.c.broadcast_id == broadcast_id)
+    return set((await connection.execute(query)).scalars())
+
+
+async def _insert_targets(connection: AsyncConnection, new: Broadcast) -> set[bytes]:
+    """Write down whom a new broadcast is for, where its endpoints stand now; the areas."""
+    whole = set(new.areas)
+    standing = await stored_endpoints.areas_of(connection, new.endpoints)
+    areas = whole | set(standing.values())
+    rows = [{"broadcast_id": new.id, "area_id": each, "whole": each in whole} for each in sorted(areas)]
+    if rows:
+        await connection.execute(broadcast_target.insert(), rows)
+    return areas
 
 
 async def unfinished(connection: AsyncConnection) -> list[Broadcast]:
@@ -90,12 +98,18 @@ async def unfinished(connection: AsyncConnection) -> list[Broadcast]:
 
 @dataclass(frozen=True, slots=True)
 class BroadcastFilter:
-    """Which broadcasts, made when (`since_ms` inclusive, `until_ms` not); what is None does not matter."""
+    """Which broadcasts, made when (`since_ms` inclusive, `until_ms` not); what is None does not matter.
+
+    `area_id`: that were for this area, something in it, or all of an area above it. `seen_from`: the same of one of
+    these areas.
+    """
 
     state: BroadcastState | None = None
     programme_id: bytes | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    area_id: bytes | None = None
+    seen_from: frozenset[bytes] | None = None
 
 
 EVERY_BROADCAST = BroadcastFilter()
@@ -110,17 +124,34 @@ class Broadcasts:
     async def create(self, new: Broadcast, act: Act) -> None:
         """Write a new broadcast down; Conflict without its programme, or when the act has happened before."""
         async with self._db.write() as connection:
+            query = select(programme.c.id).where(
+                programme.c.id == new.programme_id, programme.c.deleted_ms.is_(None)
+            )
+            if (await connection.execute(query)).first() is None:
+                raise Conflict("the programme is not there")
             await connection.execute(
                 broadcast.insert().values(
-                    id=new.id, programme_id=new.programme_id, created_ms=new.created_ms, **_values(new)
+                    id=new.id,
+                    programme_id=new.programme_id,
+                    programme_title=new.programme_title,
+                    programme_sha256=new.programme_sha256,
+                    priority=new.priority,
+                    volume=new.volume,
+                    play_delay_ms=new.play_delay_ms,
+                    areas=b"".join(new.areas),
+                    endpoints=b"".join(new.endpoints),
+                    created_ms=new.created_ms,
+                    frames_total=new.frames_total,
+                    **_values(new),
                 )
             )
+            areas = await _insert_targets(connection, new)
             await journal.record(
                 connection,
                 act,
                 "broadcast.start",
                 f"broadcast:{id_text(new.id)}",
-                areas=await _reached(connection, new),
+                areas=areas,
                 after={
                     "programme_id": id_text(new.programme_id),
                     "priority": new.priority,
@@ -133,7 +164,7 @@ class Broadcasts:
     async def record_stop(self, value: Broadcast, act: Act) -> None:
         """Write down who stopped a broadcast before it began, so that no order says it."""
         async with self._db.write() as connection:
-            areas = await _reached(connection, value)
+            areas = await _targets(connection, value.id)
             await journal.record(connection, act, "broadcast.stop", f"broadcast:{id_text(value.id)}", areas=areas)
 
     async def save(self, *changed: Broadcast) -> None:
@@ -162,8 +193,18 @@ class Broadcasts:
             query = query.where(broadcast.c.created_ms >= only.since_ms)
         if only.until_ms is not None:
             query = query.where(broadcast.c.created_ms < only.until_ms)
+        if only.area_id is not None:
+            query = query.where(broadcast_near([only.area_id], "asked"))
+        if only.seen_from is not None:
+            query = query.where(broadcast_near(only.seen_from, "seen"))
         async with self._db.read() as connection:
             return [_broadcast(row) for row in await connection.execute(paged(query, broadcast, page))]
+
+    async def is_near(self, broadcast_id: bytes, areas: frozenset[bytes]) -> bool:
+        """Whether the broadcast was for one of these areas, something in one, or all of an area above one."""
+        query = select(broadcast.c.id).where(broadcast.c.id == broadcast_id, broadcast_near(areas, "seen"))
+        async with self._db.read() as connection:
+            return (await connection.execute(query)).first() is not None
 
     async def unfinished(self) -> Sequence[Broadcast]:
         """All that are preparing or on air."""

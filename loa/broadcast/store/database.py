@@ -49,6 +49,12 @@ class Database:
         await _migrate(make_engine(address, Use.MIGRATE))
         return database
 
+    @classmethod
+    def unmigrated(cls, url: str) -> Database:
+        """`url` as it is, to be looked at; ConfigError for an address that cannot be used. It opens nothing yet."""
+        address = parse(url)
+        return cls(make_engine(address, Use.READ), make_engine(address, Use.WRITE))
+
     @asynccontextmanager
     async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is durable when the block is left, and undone when it raises.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.geometry import Position
@@ -128,3 +128,10 @@ async def end_open(connection: AsyncConnection, now_ms: int) -> int:
         .values(expires_ms=now_ms - 1)
     )
     return done.rowcount
+
+
+async def forget(connection: AsyncConnection, before_ms: int, most: int) -> int:
+    """Forget codes, used or not, that were no longer valid before then, at most so many; how many."""
+    old = select(enrolment.c.id).where(enrolment.c.expires_ms < before_ms)
+    old = old.order_by(enrolment.c.expires_ms).limit(most)
+    return (await connection.execute(delete(enrolment).where(enrolment.c.id.in_(old)))).rowcount

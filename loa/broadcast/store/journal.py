@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal.chain import Link
@@ -85,13 +85,21 @@ async def insert_links(
 
 
 async def insert_events(
-    connection: AsyncConnection, at_ms: int, told: Sequence[tuple[str, str, Sequence[bytes], str]]
+    connection: AsyncConnection, at_ms: int, told: Sequence[tuple[str, str, Sequence[bytes], Sequence[bytes], str]]
 ) -> None:
-    """Add events under the next numbers: kind, subject, reach and data of each."""
+    """Add events under the next numbers: kind, subject, areas, reach and data of each."""
     last = (await connection.execute(select(func.max(event.c.seq)))).scalar_one_or_none() or 0
     rows = [
-        {"seq": seq, "at_ms": at_ms, "kind": kind, "subject": subject, "reach": b"".join(reach), "data": data}
-        for seq, (kind, subject, reach, data) in enumerate(told, last + 1)
+        {
+            "seq": seq,
+            "at_ms": at_ms,
+            "kind": kind,
+            "subject": subject,
+            "areas": b"".join(areas),
+            "reach": b"".join(reach),
+            "data": data,
+        }
+        for seq, (kind, subject, areas, reach, data) in enumerate(told, last + 1)
     ]
     await write(connection, event.insert(), rows)
 
@@ -108,16 +116,23 @@ async def raise_newest_event(connection: AsyncConnection, by: int) -> None:
     await connection.execute(update(event).where(event.c.seq == newest).values(seq=event.c.seq + by))
 
 
-async def forget_events(connection: AsyncConnection, before_ms: int) -> int:
-    """Forget events from before then, but never the newest: its number is where the next begins. How many."""
+async def forget_events(connection: AsyncConnection, before_ms: int, most: int) -> int:
+    """Forget the oldest events from before then, at most so many; how many.
+
+    Never the newest: its number is where the next begins.
+    """
     newest = select(func.max(event.c.seq)).scalar_subquery()
-    statement = delete(event).where(event.c.at_ms < before_ms, event.c.seq < newest)
-    return (await connection.execute(statement)).rowcount
+    old = select(event.c.seq).where(event.c.at_ms < before_ms, event.c.seq < newest)
+    old = old.order_by(event.c.at_ms, event.c.seq).limit(most)
+    return (await connection.execute(delete(event).where(event.c.seq.in_(old)))).rowcount
 
 
-async def forget_keys(connection: AsyncConnection, before_ms: int) -> int:
-    """Forget the keys of acts from before then: the same request would happen again. How many."""
-    return (await connection.execute(delete(done_once).where(done_once.c.at_ms < before_ms))).rowcount
+async def forget_keys(connection: AsyncConnection, before_ms: int, most: int) -> int:
+    """Forget the oldest keys of acts from before then, at most so many: the same request would happen again."""
+    old = select(done_once.c.actor, done_once.c.key).where(done_once.c.at_ms < before_ms)
+    old = old.order_by(done_once.c.at_ms).limit(most)
+    of_old = tuple_(done_once.c.actor, done_once.c.key).in_(old)
+    return (await connection.execute(delete(done_once).where(of_old))).rowcount
 
 
 async def event_range(connection: AsyncConnection) -> tuple[int, int]:
@@ -128,9 +143,11 @@ async def event_range(connection: AsyncConnection) -> tuple[int, int]:
 
 def _event(row: Row[Any]) -> Event:
     values = dict(row._mapping)
-    packed = values["reach"]
-    reach = frozenset(packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES))
-    return Event(**{**values, "reach": reach})
+    return Event(**{**values, "areas": _ids(values["areas"]), "reach": _ids(values["reach"])})
+
+
+def _ids(packed: bytes) -> frozenset[bytes]:
+    return frozenset(packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES))
 
 
 async def insert_key(

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import ReceiptRow
 from loa.broadcast.store.database import upsert
+from loa.broadcast.store.nearby import within
 from loa.broadcast.store.paging import Page
-from loa.broadcast.store.tables import order_, receipt
+from loa.broadcast.store.tables import endpoint, order_, receipt
 from loa.codecs.order_wire import Action
 from loa.errors import BadCursor
 from loa.model import ID_BYTES, ReceiptState
@@ -21,7 +22,8 @@ ReceiptKey = tuple[bytes, bytes]
 """Order id and endpoint id."""
 
 
-def _receipt(row: Row[Any]) -> ReceiptRow:
+def receipt_of(row: Row[Any]) -> ReceiptRow:
+    """The receipt in a row of the table."""
     values = dict(row._mapping)
     return ReceiptRow(**{**values, "state": ReceiptState(values["state"])})
 
@@ -29,7 +31,7 @@ def _receipt(row: Row[Any]) -> ReceiptRow:
 async def load(connection: AsyncConnection, keys: Collection[ReceiptKey]) -> dict[ReceiptKey, ReceiptRow]:
     """The rows with these keys, as far as there are any."""
     query = select(receipt).where(tuple_(receipt.c.order_id, receipt.c.endpoint_id).in_(list(keys)))
-    rows = [_receipt(row) for row in await connection.execute(query)]
+    rows = [receipt_of(row) for row in await connection.execute(query)]
     return {(row.order_id, row.endpoint_id): row for row in rows}
 
 
@@ -40,9 +42,16 @@ async def save(connection: AsyncConnection, rows: Sequence[ReceiptRow]) -> None:
 
 
 async def page(
-    connection: AsyncConnection, broadcast_id: bytes, page: Page, state: ReceiptState | None = None
+    connection: AsyncConnection,
+    broadcast_id: bytes,
+    page: Page,
+    state: ReceiptState | None = None,
+    areas: Collection[bytes] | None = None,
 ) -> list[ReceiptRow]:
-    """A page of the rows of all orders of a broadcast, by order and endpoint, in one state if given; BadCursor."""
+    """A page of the rows of all orders of a broadcast, by order and endpoint; BadCursor.
+
+    In one state if it is given, and only of endpoints in these areas and below them if any are given.
+    """
     query = (
         select(receipt)
         .join(order_, order_.c.order_id == receipt.c.order_id)
@@ -52,6 +61,9 @@ async def page(
     )
     if state is not None:
         query = query.where(receipt.c.state == int(state))
+    if areas is not None:
+        standing = select(endpoint.c.id).where(within(endpoint.c.area_id, areas, "seen"))
+        query = query.where(receipt.c.endpoint_id.in_(standing))
     if page.start is not None:
         _, key = page.start
         if len(key) != 2 * ID_BYTES:
@@ -63,7 +75,7 @@ async def page(
                 and_(receipt.c.order_id == order_id, receipt.c.endpoint_id > endpoint_id),
             )
         )
-    return [_receipt(row) for row in await connection.execute(query)]
+    return [receipt_of(row) for row in await connection.execute(query)]
 
 
 async def summary(connection: AsyncConnection, broadcast_id: bytes) -> dict[ReceiptState, int]:

@@ -173,6 +173,12 @@ programme = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("loudness_lufs", Integer, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    # No foreign key: SQLite would have to write the table anew to get one. An area is looked for when it is named.
+    Column("area_id", ID, nullable=True, index=True),
+    Column("owner", String(80), nullable=False),
+    Column("version", Integer, nullable=False),
+    # Marked, not gone: broadcasts refer to it.
+    Column("deleted_ms", BigInteger, nullable=True),
 )
 
 broadcast = Table(
@@ -184,7 +190,7 @@ broadcast = Table(
     Column("priority", Integer, nullable=False),
     Column("volume", Integer, nullable=False),
     Column("play_delay_ms", Integer, nullable=False),
-    # Identifiers one after the other; nothing asks the store who is targeted.
+    # Identifiers one after the other, as they were asked for; `broadcast_target` is for asking who is meant.
     Column("areas", LargeBinary, nullable=False),
     Column("endpoints", LargeBinary, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
@@ -195,6 +201,23 @@ broadcast = Table(
     Column("frames_total", BigInteger, nullable=False),
     Column("frames_aired", BigInteger, nullable=False),
     Column("reason", String(200), nullable=False),
+    # What was on air stays to be read when the programme is gone.
+    Column("programme_title", String(400), nullable=False),
+    Column("programme_sha256", LargeBinary(32), nullable=False),
+    # Since when its receipts are being folded into figures, from when on none is taken; and when all of them were.
+    Column("folding_ms", BigInteger, nullable=True),
+    Column("folded_ms", BigInteger, nullable=True),
+)
+
+broadcast_target = Table(
+    "broadcast_target",
+    metadata,
+    Column("broadcast_id", ID, ForeignKey("broadcast.id"), nullable=False),
+    # No foreign key: what was ordered stays, whatever becomes of the areas.
+    Column("area_id", ID, nullable=False, index=True),
+    # Whether the area and all below it was meant, or only endpoints that stood in it.
+    Column("whole", Boolean, nullable=False),
+    PrimaryKeyConstraint("broadcast_id", "area_id"),
 )
 
 order_ = Table(
@@ -242,6 +265,33 @@ receipt = Table(
     Index("ix_receipt_endpoint_id", "endpoint_id"),
 )
 
+# Old receipts, in numbers. Where an endpoint stood nowhere that is known, the area is 16 zero bytes.
+broadcast_fold = Table(
+    "broadcast_fold",
+    metadata,
+    Column("broadcast_id", ID, ForeignKey("broadcast.id"), nullable=False),
+    Column("area_id", ID, nullable=False),
+    # The highest that an endpoint reached with any of the tune orders: each endpoint is counted once.
+    Column("state", Integer, nullable=False),
+    Column("endpoints", BigInteger, nullable=False),
+    PrimaryKeyConstraint("broadcast_id", "area_id", "state"),
+)
+
+receipt_fold = Table(
+    "receipt_fold",
+    metadata,
+    Column("order_id", ID, ForeignKey("order_.order_id"), nullable=False),
+    Column("area_id", ID, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("endpoints", BigInteger, nullable=False),
+    Column("played", BigInteger, nullable=False),
+    Column("repaired", BigInteger, nullable=False),
+    Column("recovered", BigInteger, nullable=False),
+    Column("concealed", BigInteger, nullable=False),
+    Column("unsigned", BigInteger, nullable=False),
+    PrimaryKeyConstraint("order_id", "area_id", "state"),
+)
+
 token = Table(
     "token",
     metadata,
@@ -279,6 +329,8 @@ event = Table(
     # Identifiers of areas, one after the other.
     Column("reach", LargeBinary, nullable=False),
     Column("data", Text, nullable=False),
+    # Those of `reach` where it happened.
+    Column("areas", LargeBinary, nullable=False),
 )
 
 done_once = Table(

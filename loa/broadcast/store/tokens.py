@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Row, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal import journal
@@ -108,6 +108,17 @@ class Tokens:
             for each in found:
                 await revoke(connection, each, act)
         return len(found)
+
+    async def forget(self, before_ms: int, most: int) -> int:
+        """Forget tokens that were good for nothing before then, at most so many; how many.
+
+        The newest stays, so that a store that has had tokens never looks new.
+        """
+        newest = select(token.c.id).order_by(token.c.id.desc()).limit(1).scalar_subquery()
+        ended = or_(token.c.revoked_ms < before_ms, token.c.expires_ms < before_ms)
+        old = select(token.c.id).where(ended, token.c.id != newest).order_by(token.c.id).limit(most)
+        async with self._db.write() as connection:
+            return (await connection.execute(delete(token).where(token.c.id.in_(old)))).rowcount
 
 
 async def revoke(connection: AsyncConnection, found: Token, act: Act) -> None:

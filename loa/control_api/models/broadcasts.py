@@ -44,10 +44,15 @@ DEFAULT_PRIORITY = {
 
 
 class BroadcastOut(Strict):
-    """A broadcast. `reason` says how it ended; `frames_aired` is what is known to have been sent."""
+    """A broadcast. `reason` says how it ended; `frames_aired` is what is known to have been sent.
+
+    Title and SHA-256 are the programme's when it went on air; the programme itself may be gone.
+    """
 
     id: str
     programme_id: str
+    programme_title: str
+    programme_sha256: str
     state: BroadcastState
     reason: str
     priority: int
@@ -69,6 +74,8 @@ class BroadcastOut(Strict):
         return cls(
             id=id_text(broadcast.id),
             programme_id=id_text(broadcast.programme_id),
+            programme_title=broadcast.programme_title,
+            programme_sha256=broadcast.programme_sha256.hex(),
             state=broadcast.state,
             reason=broadcast.reason,
             priority=broadcast.priority,
@@ -87,10 +94,14 @@ class BroadcastOut(Strict):
 
 
 class BroadcastsQuery(PageQuery):
-    """Which broadcasts, made when (`since` <= t < `until`)."""
+    """Which broadcasts, made when (`since` <= t < `until`).
+
+    `area_id`: that were for this area, for something in it, or for all of an area above it.
+    """
 
     sort: Literal["created", "-created", "priority", "-priority"] = "created"
     state: BroadcastState | None = None
     programme_id: UUID | None = None
+    area_id: UUID | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None

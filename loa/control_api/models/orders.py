@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
-from loa.broadcast.records import ReceiptRow, StoredOrder
+from loa.broadcast.records import FoldedReceipts, ReceiptRow, StoredOrder
 from loa.codecs.enrolment_wire import to_base64
 from loa.codecs.order_wire import Action
 from loa.control_api.models.base import PageQuery, Strict, utc
@@ -88,8 +89,44 @@ class ReceiptOut(Strict):
         )
 
 
+class FoldedReceiptsOut(Strict):
+    """Old receipts in figures: so many endpoints reached `state` with an order; then sums of their results."""
+
+    order_id: str
+    action: str
+    state: str
+    endpoints: int
+    played: int
+    repaired: int
+    recovered: int
+    concealed: int
+    unsigned: int
+
+    @classmethod
+    def of(cls, figures: FoldedReceipts, action: str) -> FoldedReceiptsOut:
+        """As they are shown."""
+        return cls(
+            order_id=figures.order_id.hex(),
+            action=action,
+            state=figures.state.name.lower(),
+            endpoints=figures.endpoints,
+            played=figures.played,
+            repaired=figures.repaired,
+            recovered=figures.recovered,
+            concealed=figures.concealed,
+            unsigned=figures.unsigned,
+        )
+
+
+class ReceiptsBeside(Strict):
+    """What is no longer kept one by one."""
+
+    folded: list[FoldedReceiptsOut]
+
+
 class ReceiptsQuery(PageQuery):
-    """Which receipts, by order and endpoint."""
+    """Which receipts, by order and endpoint; of an area means of those below it too."""
 
     sort: Literal["order"] = "order"
+    area_id: UUID | None = None
     state: Literal["received", "accepted", "refused", "started", "finished"] | None = None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from loa.broadcast.content import file_lengths
 from loa.broadcast.content import ingest as ingest_module
 from loa.broadcast.content.audio_file import Samples, decode_mono
-from loa.broadcast.content.ingest import Ingested, ingest
+from loa.broadcast.content.ingest import Ingested, Recipe, ingest
 from loa.broadcast.content.loudness import amplified, measure
 from loa.codecs.ogg_opus import read_ogg_opus
 from loa.errors import MediaError, NotAudio
@@ -202,7 +202,7 @@ def test_a_file_that_is_too_long_is_refused_before_and_while_it_is_read(tmp_path
     untold = write(tmp_path / "in.aac", tone(3.0), "aac")
     for path in (told, untold):
         with pytest.raises(MediaError, match="too long"):
-            ingest(path, tmp_path / "out.ogg", max_duration_s=2)
+            ingest(path, tmp_path / "out.ogg", Recipe(max_duration_s=2))
         assert not (tmp_path / "out.ogg").exists()
 
 

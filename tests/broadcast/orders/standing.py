@@ -13,12 +13,22 @@ from loa.model import BroadcastState, new_id
 NOW_MS = 1_790_000_000_000
 
 
-async def a_broadcast(db: Database, state: BroadcastState = BroadcastState.ON_AIR) -> Broadcast:
-    """A broadcast of a programme of its own, stored."""
+async def a_programme(db: Database, area_id: bytes | None = None, sha256: bytes = b"h" * 32) -> Programme:
+    """A programme, stored. Its sound is nowhere."""
     programme = Programme(
-        new_id(NOW_MS), "Bản tin", ProgrammeClass.ROUTINE, b"h" * 32, 96_000, 101, 960, 2000, 9, -1600, NOW_MS
+        new_id(NOW_MS), "Bản tin", ProgrammeClass.ROUTINE, sha256, 96_000, 101, 960, 2000, 9, -1600, NOW_MS, area_id
     )
     await Programmes(db).create(programme, system(NOW_MS))
+    return programme
+
+
+async def a_broadcast(
+    db: Database,
+    state: BroadcastState = BroadcastState.ON_AIR,
+    areas: tuple[bytes, ...] = (b"a" * 16, b"b" * 16),
+) -> Broadcast:
+    """A broadcast of a programme of its own, stored."""
+    programme = await a_programme(db)
     broadcast = Broadcast(
         id=new_id(NOW_MS),
         programme_id=programme.id,
@@ -26,7 +36,7 @@ async def a_broadcast(db: Database, state: BroadcastState = BroadcastState.ON_AI
         priority=100,
         volume=80,
         play_delay_ms=500,
-        areas=(b"a" * 16, b"b" * 16),
+        areas=areas,
         endpoints=(),
         created_ms=NOW_MS,
         generation=1,
@@ -36,6 +46,8 @@ async def a_broadcast(db: Database, state: BroadcastState = BroadcastState.ON_AI
         frames_total=101,
         frames_aired=0,
         reason="",
+        programme_title=programme.title,
+        programme_sha256=programme.sha256,
     )
     await Broadcasts(db).create(broadcast, system(NOW_MS))
     return broadcast

@@ -232,10 +232,7 @@ async def test_of_two_merges_at_once_one_is_done(db: Database) -> None:
 
 async def test_broadcasts_on_air_are_told_of_and_keep_their_targets(db: Database) -> None:
     old = await city(db)
-    broadcast = await a_broadcast(db)
-    async with db.write() as connection:
-        broadcast = replace(broadcast, areas=(old.phu_lien.id, old.top.id))
-        await stored_broadcasts.save(connection, broadcast)
+    broadcast = await a_broadcast(db, areas=(old.phu_lien.id, old.top.id))
     steps = [Merge((old.phu_lien.id,), old.van_dau.id)]
     plan = await Reorganiser(db).preview(steps, now_ms=NOW_MS + MINUTE_MS)
     assert [each.id for each in plan.broadcasts] == [broadcast.id]
