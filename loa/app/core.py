@@ -215,7 +215,6 @@ class Core:
         stack.push_async_callback(_cancel, asyncio.create_task(digests.run()))
         feed = Feed(db)
         await feed.open()
-        db.after_commit.append(feed.wake)
         stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
         services = Services(
             config=config,
