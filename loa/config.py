@@ -42,6 +42,9 @@ class CoreConfig(BaseSettings):
         repr=False,
         description="Address of the database; empty: `loa.sqlite` in data_dir.",
     )
+    audio_dir: Path | None = Field(
+        default=None, description="Folder of programmes, which processes may share; none: `audio` in data_dir."
+    )
     http_host: str = Field(default="127.0.0.1", description="Address the HTTP face listens on.")
     http_port: int = Field(default=8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     tls_cert: Path | None = Field(

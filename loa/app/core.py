@@ -12,7 +12,7 @@ from aiohttp import web
 from loa.app.health import Health
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
-from loa.app.store import open_store
+from loa.app.store import audio_folder, open_store
 from loa.app.tls import ServerTls
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
@@ -31,6 +31,7 @@ from loa.broadcast.air.media_port import (
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.backup.target import unfinished
 from loa.broadcast.content.library import Library
+from loa.broadcast.content.scratch import own_scratch
 from loa.broadcast.journal.act import system
 from loa.broadcast.journal.digest_folder import DigestFolder
 from loa.broadcast.journal.digest_keeper import DigestKeeper
@@ -166,9 +167,11 @@ class Core:
         receipts = self._receipts = Receipts(db)
         stack.push_async_callback(receipts.close)
         broadcasts = Broadcasts(db)
+        audio = audio_folder(config)
         library = await Library.open(
             db,
-            folder / "audio",
+            audio,
+            scratch=stack.enter_context(own_scratch(audio / "tmp")),
             target_lufs=config.target_lufs,
             true_peak_dbtp=config.true_peak_dbtp,
             bitrate_bps=config.bitrate_bps,

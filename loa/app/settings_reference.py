@@ -16,6 +16,7 @@ ENV_PREFIX = "LOA_"
 _VIETNAMESE = {
     "data_dir": "Thư mục cơ sở dữ liệu, khóa và âm thanh.",
     "database_url": "Địa chỉ cơ sở dữ liệu; trống: `loa.sqlite` trong data_dir.",
+    "audio_dir": "Thư mục chương trình, nhiều tiến trình dùng chung được; trống: `audio` trong data_dir.",
     "http_host": "Địa chỉ mạng mà cổng HTTP lắng nghe.",
     "http_port": "Cổng HTTP; 0 là cổng trống bất kỳ.",
     "tls_cert": "Chứng thư của cổng HTTP (PEM, cả chuỗi): có nó thì nói HTTPS.",

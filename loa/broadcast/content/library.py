@@ -61,13 +61,14 @@ class Library:
         folder: Path,
         pool: IngestPool | None = None,
         *,
+        scratch: Path | None = None,
         target_lufs: float = -16.0,
         true_peak_dbtp: float = -1.5,
         bitrate_bps: int = 64_000,
     ) -> None:
         self._programmes = Programmes(db)
         self._folder = folder
-        self._scratch = folder / "tmp"
+        self._scratch = scratch or folder / "tmp"
         self._pool = pool or IngestPool()
         self._settings = (target_lufs, true_peak_dbtp, bitrate_bps)
 
@@ -78,18 +79,21 @@ class Library:
         folder: Path,
         pool: IngestPool | None = None,
         *,
+        scratch: Path | None = None,
         target_lufs: float = -16.0,
         true_peak_dbtp: float = -1.5,
         bitrate_bps: int = 64_000,
     ) -> Library:
-        """The library in `folder`, which is made if need be and freed of what an earlier process left half done.
+        """The library in `folder`, which is made if need be, as is `scratch`, which is emptied.
 
-        StoreError when the folder cannot be used. One process at a time uses a folder.
+        `scratch`: where this process, and no other, makes its programmes; on the file system of `folder`, by
+        default `tmp` in it. StoreError when a folder cannot be used.
         """
         library = cls(
             db,
             folder,
             pool,
+            scratch=scratch,
             target_lufs=target_lufs,
             true_peak_dbtp=true_peak_dbtp,
             bitrate_bps=bitrate_bps,
