@@ -18,7 +18,7 @@ from loa.control_api.models.orders import OrderOut, OrdersOut, ReceiptOut, Recei
 from loa.control_api.once import once
 from loa.control_api.problems import Problem
 from loa.control_api.reach import require_for, require_to_see, right_to_speak
-from loa.control_api.requests import body, ids, path_id, query, services
+from loa.control_api.requests import at_core, body, ids, path_id, query, services
 from loa.model import EMERGENCY_PRIORITY, ReceiptState
 
 SORTS = {"created": "id", "priority": "priority"}
@@ -27,7 +27,7 @@ SORTS = {"created": "id", "priority": "priority"}
 async def start_broadcast(request: web.Request) -> web.Response:
     """Take a programme on air now."""
     given = await body(request, BroadcastIn)
-    core = services(request)
+    core, director = services(request), at_core(request).director
     programme = await core.programmes.get(given.programme_id.bytes)
     priority = DEFAULT_PRIORITY[programme.klass] if given.priority is None else given.priority
     if (priority >= EMERGENCY_PRIORITY) != (programme.klass == "emergency"):
@@ -44,7 +44,7 @@ async def start_broadcast(request: web.Request) -> web.Response:
         volume=given.volume,
         play_delay_ms=core.config.play_delay_ms if given.play_delay_ms is None else given.play_delay_ms,
     )
-    broadcast = await once(request, lambda act: core.director.start(wanted, act), core.director.get)
+    broadcast = await once(request, lambda act: director.start(wanted, act), director.get)
     return answer(request, BroadcastOut.of(broadcast))
 
 
@@ -58,7 +58,7 @@ async def list_broadcasts(request: web.Request) -> web.Response:
         since_ms=None if given.since is None else to_ms(given.since),
         until_ms=None if given.until is None else to_ms(given.until),
     )
-    rows = await services(request).director.page(page, only)
+    rows = await services(request).shown.list(page, only)
     return answer_page(request, page, rows, BroadcastOut.of)
 
 
@@ -66,7 +66,7 @@ async def get_broadcast(request: web.Request) -> web.Response:
     """One broadcast, with its receipts counted."""
     core = services(request)
     broadcast_id = path_id(request)
-    broadcast = await core.director.get(broadcast_id)
+    broadcast = await core.shown.get(broadcast_id)
     return answer(request, BroadcastOut.of(broadcast, _summary(await core.receipts.summary(broadcast_id))))
 
 
@@ -76,11 +76,11 @@ def _summary(states: Mapping[ReceiptState, int]) -> dict[str, int]:
 
 async def stop_broadcast(request: web.Request) -> web.Response:
     """Stop a broadcast: silence, by a signed order. One that has ended stays as it is."""
-    core = services(request)
+    director = at_core(request).director
     broadcast_id = path_id(request)
-    broadcast = await core.director.get(broadcast_id)
+    broadcast = await director.get(broadcast_id)
     await require_for(request, right_to_speak(broadcast.priority), broadcast.areas, broadcast.endpoints)
-    return answer(request, BroadcastOut.of(await core.director.stop(broadcast_id, act_of(request))))
+    return answer(request, BroadcastOut.of(await director.stop(broadcast_id, act_of(request))))
 
 
 async def list_receipts(request: web.Request) -> web.Response:
@@ -90,7 +90,7 @@ async def list_receipts(request: web.Request) -> web.Response:
     given = query(request, ReceiptsQuery)
     page = page_of(given, {"order": "id"})
     await require_to_see(request, await core.broadcasts.get(broadcast_id))
-    orders = await core.book.of_broadcast(broadcast_id)
+    orders = await core.orders.of_broadcast(broadcast_id)
     actions = {order.order_id: Action(order.stored.action).name.lower() for order in orders}
     state = None if given.state is None else ReceiptState[given.state.upper()]
     rows = await core.receipts.for_broadcast(broadcast_id, page, state)
@@ -102,5 +102,5 @@ async def list_orders(request: web.Request) -> web.Response:
     core = services(request)
     broadcast_id = path_id(request)
     await require_to_see(request, await core.broadcasts.get(broadcast_id))
-    orders = await core.book.of_broadcast(broadcast_id)
+    orders = await core.orders.of_broadcast(broadcast_id)
     return answer(request, OrdersOut(items=[OrderOut.of(order.stored) for order in orders]))
