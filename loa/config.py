@@ -35,12 +35,28 @@ class CoreConfig(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LOA_", extra="forbid", frozen=True)
 
+    role: Literal["all", "core", "api"] = Field(
+        default="all",
+        description="all: everything on one machine; core: the core of several; api: HTTP beside the core.",
+    )
     data_dir: Path = Field(default=Path("loa-data"), description="Folder of database, keys and audio.")
     database_url: str = Field(
         default="",
         max_length=2_000,
         repr=False,
         description="Address of the database; empty: `loa.sqlite` in data_dir.",
+    )
+    redis_url: str = Field(
+        default="",
+        repr=False,
+        description="Address of the Redis that processes share; empty: there is one process.",
+    )
+    core_url: str = Field(default="", description="Where an api process finds the core: http://host:port.")
+    cluster_secret_file: Path | None = Field(
+        default=None, description="File with the secret, of 32 bytes or more, that core and api processes share."
+    )
+    audio_dir: Path | None = Field(
+        default=None, description="Folder of programmes, which processes may share; none: `audio` in data_dir."
     )
     http_host: str = Field(default="127.0.0.1", description="Address the HTTP face listens on.")
     http_port: int = Field(default=8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")

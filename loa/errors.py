@@ -15,6 +15,7 @@
     │   ├── NotEmpty              a place that was to be empty, and is not
     │   └── Conflict              the thing exists already, or is in a state that forbids the change
     │       └── Changed           somebody else has changed the thing meanwhile
+    ├── LiveError                 what processes share while they run (Redis) cannot be reached
     ├── AuditError                an audit log in which something is missing or was changed
     ├── PlaceError                a name, position, outline, day or list of places that cannot be one
     ├── EnrolmentError            a code or a claim that enrols nothing; carries a slug
@@ -93,6 +94,10 @@ class BadCursor(StoreError):
 
 class NotEmpty(StoreError):
     """A place that was to be empty, and is not."""
+
+
+class LiveError(LoaError):
+    """What processes share while they run (Redis) cannot be reached. Nothing is lost: the store is the truth."""
 
 
 class AuditError(LoaError):

@@ -7,14 +7,17 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 import structlog
-from aiohttp import web
 
+from loa.app import http_face
 from loa.app.health import Health
 from loa.app.housekeeping import make_housekeeper
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
-from loa.app.store import audio_folder, open_store
-from loa.app.tls import ServerTls
+from loa.app.live import open_live, tell_states
+from loa.app.roles import check_role, cluster_secret
+from loa.app.rooms import open_rooms
+from loa.app.store import store_url
+from loa.app.tasks import cancel, in_background
 from loa.broadcast.air.director import Director
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.hub import Hub
@@ -31,36 +34,19 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.backup.target import unfinished
-from loa.broadcast.content.audio_folder import AudioFolder
-from loa.broadcast.content.ingest import Recipe
-from loa.broadcast.content.library import Library, Limits
-from loa.broadcast.content.uploads import Uploads
 from loa.broadcast.journal.act import system
 from loa.broadcast.journal.digest_folder import DigestFolder
 from loa.broadcast.journal.digest_keeper import DigestKeeper
-from loa.broadcast.journal.feed import Feed
-from loa.broadcast.journal.ledger import Ledger
+from loa.broadcast.live.endpoint_states import HubStates
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
-from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.people.first_user import ensure_first_user
-from loa.broadcast.people.people import People
-from loa.broadcast.people.sessions import Lifetime
-from loa.broadcast.registry.areas import Areas
-from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
-from loa.broadcast.registry.importer import Importer
-from loa.broadcast.registry.reorganiser import Reorganiser
-from loa.broadcast.store.broadcasts import Broadcasts
-from loa.broadcast.store.programmes import Programmes
-from loa.broadcast.store.remembered import Remembered
-from loa.broadcast.store.tokens import Tokens
+from loa.broadcast.store.core_lock import CoreLock
 from loa.config import CoreConfig
 from loa.control_api.application import make_application
-from loa.control_api.bearer import BearerTokens
 from loa.control_api.first_token import ensure_first_token, private_folder
-from loa.control_api.rate_limits import LocalRateLimits
-from loa.control_api.services import Services
+from loa.control_api.services import CoreRooms, Services
 from loa.errors import ConfigError, FolderBusy, LoaError, MediaError
 from loa.folder_lock import folder_lock
 from loa.monitoring.metrics import make_exporter
@@ -70,7 +56,6 @@ from loa.timing.clock import Clock, SystemClock
 MEDIA_RESTART_S = 0.25
 MEDIA_RESTART_MOST_S = 10.0
 COUNTERS_PERIOD_S = 5.0
-SHUTDOWN_S = 2.0
 UTC_WATCH_S = 10.0
 UTC_STEP_NS = 200_000_000
 NS_PER_S = 1_000_000_000
@@ -87,6 +72,8 @@ class Core:
         self._stack = contextlib.AsyncExitStack()
         self._media_ready = asyncio.Event()
         self._closing = asyncio.Event()
+        self.replaced = asyncio.Event()
+        """Set when another core has taken the database over: this one must end."""
         self._media_heard_ns = 0
         self._media_pid = 0
         self._media_restarts = 0
@@ -94,8 +81,9 @@ class Core:
         self._media_counters: Mapping[str, int] = {}
         self._going_down = False
         self._requests = InFlight()
-        self._tls: ServerTls | None = None
         self.http_port = config.http_port
+        self.url = ""
+        """Where its HTTP face is, once it is open."""
         self.admin_token_file = config.data_dir / "admin.token"
 
     async def __aenter__(self) -> Core:
@@ -112,11 +100,7 @@ class Core:
         """Before the end: not ready, nothing more goes on air, and requests in flight have `drain_s` to finish."""
         self._going_down = True
         self._director.refuse_new()
-        try:
-            async with asyncio.timeout(self.config.drain_s):
-                await self._requests.finished()
-        except TimeoutError:
-            log.warning("requests in flight are cut off", count=len(self._requests))
+        await self._requests.drain(self.config.drain_s)
 
     def condition(self) -> Condition:
         """How its parts are now."""
@@ -132,15 +116,9 @@ class Core:
         )
 
     @property
-    def media_lives(self) -> bool:
+    def alive(self) -> bool:
         """Whether the media process, or its successor, has given a sign of life lately."""
         return media_lives(self.condition())
-
-    @property
-    def url(self) -> str:
-        """Where its HTTP face is."""
-        scheme = "http" if self._tls is None else "https"
-        return f"{scheme}://{self.config.http_host}:{self.http_port}"
 
     def status(self) -> str:
         """In one line, for people."""
@@ -152,6 +130,8 @@ class Core:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         config, clock = self.config, self._clock
         folder = config.data_dir
+        check_role(config)
+        secret = cluster_secret(config, clock)
         private_folder(folder)
         try:
             stack.enter_context(folder_lock(folder))
@@ -159,101 +139,86 @@ class Core:
             raise ConfigError(f"another core runs on {folder}") from error
         if unfinished(folder):
             raise ConfigError(f"a restore into {folder} was cut off: do it again, with the same backup")
-        db = await open_store(config)
-        stack.push_async_callback(db.close)
+        lock = await CoreLock.take(store_url(config))
+        self.replaced = lock.replaced
+        stack.push_async_callback(lock.close)
+        in_background(stack, lock.keep())
+        rooms = await open_rooms(config, clock, stack)
+        self._receipts, self._people = rooms.receipts, rooms.people
         keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
-        if config.tls_cert is not None and config.tls_key is not None:
-            self._tls = ServerTls(config.tls_cert, config.tls_key)
-            stack.push_async_callback(_cancel, asyncio.create_task(self._tls.run()))
-        self._areas = Areas(db)
-        self._endpoints = Endpoints(db)
-        receipts = self._receipts = Receipts(db)
-        stack.push_async_callback(receipts.close)
-        broadcasts = Broadcasts(db)
-        audio = audio_folder(config)
-        library = await Library.open(
-            db,
-            await AudioFolder.open(audio),
-            audio / "tmp",
-            recipe=Recipe(config.target_lufs, config.true_peak_dbtp, config.bitrate_bps, config.max_programme_s),
-            limits=Limits(config.audio_quota_bytes, config.disk_reserve_bytes),
-        )
-        stack.push_async_callback(library.close)
-        people = self._people = People(
-            db, Lifetime(idle_ms=config.session_idle_s * 1000, absolute_ms=config.session_absolute_s * 1000)
-        )
-        stack.callback(people.close)
-        stack.push_async_callback(_cancel, asyncio.create_task(people.keep_tidy(self._now_ms)))
-        tokens = BearerTokens(Tokens(db))
-        if await ensure_first_token(tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
+        if await ensure_first_token(rooms.tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
             log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
         self._hub = Hub(
-            areas=self._areas,
-            endpoints=self._endpoints,
-            receipts=receipts,
+            areas=rooms.areas,
+            endpoints=rooms.endpoints,
+            receipts=rooms.receipts,
             keyring=keyring,
             clock=clock,
             media_advertise=config.media_advertise,
         )
-        book = OrderBook(db, keyring)
+        book = OrderBook(rooms.db, keyring, lambda: lock.held)
         self._director = Director(
             hub=self._hub,
             book=book,
-            broadcasts=broadcasts,
-            endpoints=self._endpoints,
-            library=library,
+            broadcasts=rooms.broadcasts,
+            endpoints=rooms.endpoints,
+            library=rooms.library,
             clock=clock,
             sign_sound=config.sign_sound,
         )
         if left := await self._director.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
-        stack.push_async_callback(_cancel, asyncio.create_task(self._director.scribe.run()))
-        self._health = Health(folder, db.ask, self._endpoints.count)
+        in_background(stack, self._director.scribe.run())
+        self._health = Health(folder, rooms.db.ask, rooms.endpoints.count)
         await self._health.first_look()
-        stack.push_async_callback(_cancel, asyncio.create_task(self._health.run()))
+        in_background(stack, self._health.run())
         # The first one is waited for: an address that is taken must be said, not tried for ever.
         media = await start_media_process(config.media_host, config.media_port)
         self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
         for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
-            stack.push_async_callback(_cancel, asyncio.create_task(work))
-        digests = DigestKeeper(db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
-        stack.push_async_callback(_cancel, asyncio.create_task(digests.run()))
-        feed = Feed(db)
-        await feed.open()
-        db.after_commit.append(feed.wake)
-        stack.push_async_callback(_cancel, asyncio.create_task(feed.run()))
-        ledger, enrolments = Ledger(db), Enrolments(db, keyring)
-        self._housekeeper = make_housekeeper(config, clock, db, ledger, enrolments, library)
-        stack.push_async_callback(_cancel, asyncio.create_task(self._housekeeper.run()))
+            in_background(stack, work)
+        digests = DigestKeeper(rooms.db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
+        in_background(stack, digests.run())
+        live = self._live = open_live(config, clock, rooms.feed, stack)
+        if live.line is not None:
+            tell_states(live.line, self._hub.sessions, stack)
+        enrolments = Enrolments(rooms.db, keyring)
+        self._housekeeper = make_housekeeper(config, clock, rooms.db, rooms.ledger, enrolments, rooms.library)
+        in_background(stack, self._housekeeper.run())
         services = Services(
             config=config,
             clock=clock,
-            areas=self._areas,
-            reorganiser=Reorganiser(db),
-            importer=Importer(db),
-            endpoints=self._endpoints,
+            areas=rooms.areas,
+            reorganiser=rooms.reorganiser,
+            importer=rooms.importer,
+            endpoints=rooms.endpoints,
             enrolments=enrolments,
-            programmes=Programmes(db),
-            library=library,
-            uploads=Uploads(config.uploads_at_once, config.uploads_per_caller),
-            broadcasts=broadcasts,
-            book=book,
-            receipts=receipts,
-            tokens=tokens,
-            people=people,
-            hub=self._hub,
-            director=self._director,
-            ledger=ledger,
-            feed=feed,
-            limits=LocalRateLimits(clock, config.api_requests_per_s, config.api_burst),
+            programmes=rooms.programmes,
+            library=rooms.library,
+            uploads=rooms.uploads,
+            broadcasts=rooms.broadcasts,
+            shown=self._director,
+            states=HubStates(self._hub),
+            orders=book,
+            receipts=rooms.receipts,
+            tokens=rooms.tokens,
+            people=rooms.people,
+            ledger=rooms.ledger,
+            feed=rooms.feed,
+            limits=live.limits,
+            core=CoreRooms(self._hub, self._director, enrolments),
             closing=self._closing,
-            endpoint_of=Remembered(db, self._endpoints.get),
-            reach_of=Remembered(db, self._areas.reach),
+            endpoint_of=rooms.endpoint_of,
+            reach_of=rooms.reach_of,
             metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
             not_ready=lambda: "; ".join(missing(self.condition())),
         )
         self.services = services
-        await self._serve_http(services, stack)
+        application = make_application(services, secret)
+        self._requests.watch(application)
+        self._face = await http_face.serve(application, config, stack)
+        self.http_port, self.url = self._face.port, self._face.url
+        stack.callback(self._hub.close)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()
 
@@ -263,24 +228,6 @@ class Core:
 
     def _now_ms(self) -> int:
         return self._clock.utc_ns() // 1_000_000
-
-    async def _serve_http(self, services: Services, stack: contextlib.AsyncExitStack) -> None:
-        application = make_application(services)
-        self._requests.watch(application)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        tls = None if self._tls is None else self._tls.context
-        site = web.TCPSite(runner, self.config.http_host, self.config.http_port, ssl_context=tls)
-        try:
-            await site.start()
-        except OSError as error:
-            where = f"{self.config.http_host}:{self.config.http_port}"
-            raise ConfigError(
-                f"http_host, http_port: cannot listen on {where}: {error.strerror or error}"
-            ) from error
-        self.http_port = runner.addresses[0][1]
-        stack.callback(self._hub.close)
 
     async def _keep_media(self, media: MediaProcess | None) -> None:
         """Keep a media process running, `media` first: each is a new epoch."""
@@ -313,7 +260,7 @@ class Core:
             async for event in media.events():
                 self._media_event(media, event)
         finally:
-            await _cancel(asking)
+            await cancel(asking)
 
     async def _ask_counters(self, media: MediaPort) -> None:
         while True:
@@ -381,6 +328,7 @@ class Core:
         now = self.condition()
         return {
             **self._health.gauges(),
+            **self._live.gauges(),
             "ready": not missing(now),
             "going_down": now.going_down,
             "requests_in_flight": len(self._requests),
@@ -392,9 +340,3 @@ class Core:
             "endpoints_bound": sum(session.bound for session in sessions),
             "broadcasts_on_air": len(self._director.on_air()),
         }
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
 from aiohttp import web
 
+log = structlog.get_logger("loa.app")
 _ANSWERED = web.RequestKey("answered", asyncio.Event)
 
 
@@ -26,6 +28,14 @@ class InFlight:
         """To be called before the application is set up."""
         application.middlewares.insert(0, self._middleware())
         application.on_response_prepare.append(self._begins)
+
+    async def drain(self, most_s: float) -> None:
+        """Wait for those that are in flight now, but no longer than so."""
+        try:
+            async with asyncio.timeout(most_s):
+                await self.finished()
+        except TimeoutError:
+            log.warning("requests in flight are cut off", count=len(self))
 
     async def finished(self) -> None:
         """Wait for those that are in flight now; what comes later is not waited for."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from loa.app.api_process import ApiProcess
 from loa.app.core import Core
 from loa.app.sd_notify import ServiceManager, telling
 from loa.config import CoreConfig
@@ -29,11 +30,6 @@ class _Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._came.set)
 
-    async def next(self) -> None:
-        """Wait for one."""
-        await self._came.wait()
-        self._came.clear()
-
     async def or_done(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         """Begin this work; return when it is done or a signal has come."""
         task, signalled = asyncio.create_task(work), asyncio.create_task(self._came.wait())
@@ -45,7 +41,9 @@ class _Signals:
 
 
 async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
-    """Run a core until SIGTERM or SIGINT, which end a start that takes long too. SIGHUP: look at the keys now.
+    """Run a core, or an api process, until SIGTERM or SIGINT, which end a start that takes long too.
+
+    SIGHUP: look at the keys now. A core that was replaced by another ends too.
 
     The first signal begins `Core.drain`, a second one cuts that short. One that comes when it closes ends the
     process on the spot: the sound ends with it, and the next start tells what was on air as failed. `announce` gets
@@ -53,7 +51,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
     when it cannot start.
     """
     signals = _Signals()
-    core = Core(config)
+    core = ApiProcess(config) if config.role == "api" else Core(config)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, core.look_at_keys)
     with ServiceManager.take(os.environ) as manager:
         opening = await signals.or_done(core.__aenter__())
@@ -62,12 +60,12 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
             await asyncio.gather(opening, return_exceptions=True)
             return
         await opening
-        async with telling(manager, core.status, lambda: core.media_lives):
+        async with telling(manager, core.status, lambda: core.alive):
             try:
                 announce(f"loa: ready on {core.url}")
                 manager.ready()
                 await _welcome(core, announce)
-                await signals.next()
+                await _cancel(await signals.or_done(core.replaced.wait()))
                 log.info("stopping")
                 manager.stopping()
                 await _cancel(await signals.or_done(core.drain()))
@@ -87,7 +85,7 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
         task.result()
 
 
-async def _welcome(core: Core, announce: Callable[[str], None]) -> None:
+async def _welcome(core: Core | ApiProcess, announce: Callable[[str], None]) -> None:
     def show(login: str, password: str) -> None:
         announce(
             f"loa: tài khoản quản trị: {login}, mật khẩu dùng một lần: {password} (chỉ hiện một lần)"

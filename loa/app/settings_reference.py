@@ -14,8 +14,13 @@ from loa.config import CoreConfig
 
 ENV_PREFIX = "LOA_"
 _VIETNAMESE = {
+    "role": "all: mọi việc trên một máy; core: lõi của nhiều tiến trình; api: HTTP bên cạnh lõi.",
     "data_dir": "Thư mục cơ sở dữ liệu, khóa và âm thanh.",
     "database_url": "Địa chỉ cơ sở dữ liệu; trống: `loa.sqlite` trong data_dir.",
+    "redis_url": "Địa chỉ Redis mà các tiến trình dùng chung; trống: chỉ có một tiến trình.",
+    "core_url": "Nơi tiến trình api gặp lõi: http://host:port.",
+    "cluster_secret_file": "Tệp chứa khóa chung, từ 32 byte, của lõi và các tiến trình api.",
+    "audio_dir": "Thư mục chương trình, nhiều tiến trình dùng chung được; trống: `audio` trong data_dir.",
     "http_host": "Địa chỉ mạng mà cổng HTTP lắng nghe.",
     "http_port": "Cổng HTTP; 0 là cổng trống bất kỳ.",
     "tls_cert": "Chứng thư của cổng HTTP (PEM, cả chuỗi): có nó thì nói HTTPS.",

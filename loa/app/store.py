@@ -31,7 +31,7 @@ def has_store(config: CoreConfig) -> bool:
 
 def audio_folder(config: CoreConfig) -> Path:
     """Where the sound of the core's programmes lies."""
-    return config.data_dir / "audio"
+    return config.audio_dir or config.data_dir / "audio"
 
 
 @asynccontextmanager

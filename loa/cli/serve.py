@@ -11,6 +11,7 @@ import typer
 
 def serve(
     config: Annotated[Path | None, typer.Option(help="Settings, as TOML.")] = None,
+    role: Annotated[str | None, typer.Option(help="all, core or api: what runs in this process.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of database, keys and audio.")] = None,
     http_host: Annotated[str | None, typer.Option(help="Address of the HTTP face.")] = None,
     http_port: Annotated[int | None, typer.Option(help="Port of the HTTP face; 0 takes a free one.")] = None,
@@ -19,7 +20,7 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="json, console or auto.")] = None,
 ) -> None:
-    """Chạy máy chủ phát thanh. · Run the core."""
+    """Chạy máy chủ phát thanh. · Run the core, or a process beside it."""
     import uvloop
 
     from loa import config as settings
@@ -28,6 +29,7 @@ def serve(
 
     os.umask(0o077)  # what a core writes, its database first, is for nobody else to read
     given: dict[str, Any] = {
+        "role": role,
         "data_dir": data_dir,
         "http_host": http_host,
         "http_port": http_port,

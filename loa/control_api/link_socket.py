@@ -9,7 +9,7 @@ from aiohttp import WSMsgType, web
 from loa.codecs.link_wire import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from loa.control_api.places import place
 from loa.control_api.problems import Problem
-from loa.control_api.requests import services
+from loa.control_api.requests import at_core
 from loa.errors import LinkError
 
 HEARTBEAT_S = 15.0
@@ -57,17 +57,22 @@ async def link(request: web.Request) -> web.StreamResponse:
 
     Problem 400 `subprotocol`; 503 `busy` above MAX_LINKS.
     """
+    socket = make_socket(request)
+    with place(request, "links", MAX_LINKS):
+        await socket.prepare(request)
+        await at_core(request).hub.serve(SocketTransport(socket))
+    return socket
+
+
+def make_socket(request: web.Request) -> web.WebSocketResponse:
+    """A socket for a link, not opened yet; Problem 400 `subprotocol`."""
     offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
         raise Problem(400, "subprotocol", f"offer the WebSocket subprotocol {SUBPROTOCOL}")
-    socket = web.WebSocketResponse(
+    return web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
         heartbeat=HEARTBEAT_S,
         max_msg_size=MAX_MESSAGE_BYTES,
         compress=False,
         timeout=CLOSE_TIMEOUT_S,
     )
-    with place(request, "links", MAX_LINKS):
-        await socket.prepare(request)
-        await services(request).hub.serve(SocketTransport(socket))
-    return socket

@@ -27,6 +27,7 @@ class Operation:
     `once`: takes an `Idempotency-Key`.
     `versioned`: the answer has an `ETag`; a change must name it in `If-Match`.
     `urgent`: is counted apart by the rate limits, so that nothing else holds it up.
+    `at_core`: needs the core itself; a process without one hands it over (control_api/hand_over.py).
     `refusals`: statuses of problems beside those that any route of its kind may answer.
     """
 
@@ -47,6 +48,7 @@ class Operation:
     once: bool = False
     versioned: bool = False
     urgent: bool = False
+    at_core: bool = False
     refusals: tuple[int, ...] = ()
 
     @property

@@ -133,7 +133,7 @@ async def middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Give each request an id, and turn what its handler raises into a problem."""
-    request_id = secrets.token_hex(8)
+    request_id: str = request.get(REQUEST_ID) or secrets.token_hex(8)  # one that was handed over has its id
     request[REQUEST_ID] = request_id
     try:
         with bound_contextvars(request_id=request_id):

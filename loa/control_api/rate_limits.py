@@ -11,6 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from loa.control_api.handed_over import HANDED_OVER
 from loa.control_api.operation import OPERATION
 from loa.control_api.problems import Problem
 from loa.timing.clock import Clock
@@ -54,9 +55,9 @@ _OPEN = ("/healthz", "/readyz", "/link")
 
 
 async def pass_or_wait(request: web.Request, caller: str) -> None:
-    """Problem 429 `too-fast` when the caller has asked too often."""
+    """Problem 429 `too-fast` when the caller has asked too often. What was handed over has been counted before."""
     operation = request.get(OPERATION)
-    if operation is not None and operation.path in _OPEN:
+    if (operation is not None and operation.path in _OPEN) or HANDED_OVER in request:
         return
     urgent = operation is not None and operation.urgent
     wait_s = await request.app[LIMITS].take(f"urgent {caller}" if urgent else caller)

@@ -65,7 +65,7 @@ async def require_for(
 async def visible_broadcast(request: web.Request, broadcast_id: bytes) -> Broadcast:
     """The broadcast as it is now, if it was heard in one of the caller's areas; NotFound otherwise."""
     core, roots = services(request), request[PRINCIPAL].roots(Right.BROADCASTS_READ)
-    broadcast = await core.director.get(broadcast_id)
+    broadcast = await core.shown.get(broadcast_id)
     if roots is not None and not await core.broadcasts.is_near(broadcast_id, roots):
         raise NotFound(f"no broadcast {id_text(broadcast_id)}")
     return broadcast

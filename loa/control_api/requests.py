@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from loa.control_api.operation import OPERATION
 from loa.control_api.problems import Problem
-from loa.control_api.services import SERVICES, Services
+from loa.control_api.services import SERVICES, CoreRooms, Services
 from loa.errors import NotFound
 from loa.model import parse_id
 
@@ -24,6 +24,14 @@ Model = TypeVar("Model", bound=BaseModel)
 def services(request: web.Request) -> Services:
     """The rooms behind the routes."""
     return request.app[SERVICES]
+
+
+def at_core(request: web.Request) -> CoreRooms:
+    """The rooms of the core, for a route that is declared to need them: others come where there is none."""
+    assert request[OPERATION].at_core, request[OPERATION].route
+    core = services(request).core
+    assert isinstance(core, CoreRooms)
+    return core
 
 
 async def body(request: web.Request, model: type[Model]) -> Model:

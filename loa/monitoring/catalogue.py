@@ -19,6 +19,7 @@ GAUGES: Mapping[str, str] = {
     "media_up": "1 when the media process has opened its socket.",
     "media_silent_seconds": "Since the last word of the media process.",
     "store_up": "1 when the store answered the last question, and in time.",
+    "redis_up": "1 when Redis answered the last question; missing where none is set (redis_url).",
     "disk_free_bytes": "What the core may still write on its disk; missing when the disk does not answer.",
     "disk_least_bytes": "With less left than this the core is not ready (min_free_bytes).",
     "key_list_expires_seconds": "For how long endpoints will still obey this core's key; 0 when no longer.",
@@ -99,6 +100,11 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "refusals_unheard": "Refusals that could not be said any more.",
         "receipts_not_stored": "Receipts that the store refused; the endpoint sends them again.",
         "media_unreached": "Commands of the hub that did not reach the media process.",
+    },
+    "hand_over": {
+        "handed_over": "Requests that this process handed over to the core.",
+        "links": "Links that this process handed on to the core.",
+        "unreachable": "Of both, those for which the core could not be reached.",
     },
     "receipts": {
         "received": "Receipts that came.",

@@ -230,7 +230,7 @@ async def test_ready_means_that_the_media_process_answers(tmp_path: Path) -> Non
             async with asyncio.timeout(30):
                 while "the media process has said nothing for" not in await _lacking(api):
                     clock.ahead_ns += 20_000_000_000  # again, when a word of before was still on its way
-            assert not core.media_lives
+            assert not core.alive
         finally:
             for child in children:
                 os.kill(child, signal.SIGCONT)

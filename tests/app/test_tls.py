@@ -54,7 +54,7 @@ async def test_a_renewed_certificate_is_shown_to_who_comes_next(tmp_path: Path, 
     trusted = ssl.create_default_context(cafile=str(authority.file))
     config = settings.load(data_dir=tmp_path / "core", http_port=0, media_port=0, tls_cert=cert, tls_key=key)
     async with Core(config) as core:
-        tls = core._tls
+        tls = core._face.tls
         assert tls is not None
         before = await _serial(core.url, trusted)
         assert not tls.refresh()

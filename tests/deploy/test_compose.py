@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = ("compose.yaml", "compose.host.yaml")
 SECRET = re.compile("password|secret|token|auth|passwd", re.IGNORECASE)
-TO_COME = {"redis_url"}
 
 
 def compose(name: str = "compose.yaml") -> dict[str, Any]:
@@ -91,7 +90,7 @@ def test_the_core_is_told_settings_that_it_has(file: str) -> None:
         for name in compose(file)["services"]["core"]["environment"]
         if name != "PGPASSWORD"
     }
-    assert told - TO_COME <= set(CoreConfig.model_fields)
+    assert told <= set(CoreConfig.model_fields)
 
 
 def test_every_volume_secret_and_dependency_is_there() -> None:

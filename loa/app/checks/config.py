@@ -15,8 +15,11 @@ from pydantic_settings import EnvSettingsSource
 
 from loa.app.checks.findings import Finding, error, ok, warning
 from loa.app.checks.machine import check_machine
+from loa.app.roles import check_role, cluster_secret
 from loa.app.settings_reference import ENV_PREFIX, Setting, all_settings
 from loa.config import CoreConfig
+from loa.errors import ConfigError
+from loa.timing.clock import SystemClock
 
 _LINE = re.compile(r"at line (\d+)")
 _LIKE = 0.75
@@ -41,10 +44,23 @@ def check_config(file: Path | None, data_dir: Path | None = None) -> list[Findin
         return found
     if file is not None:
         found += _file_is_private(file, values)
+    found += _role(config)
     found += check_machine(config)
     if all(each.grade == "ok" for each in found):
         found.append(ok("config", "không có gì sai", "nothing is wrong"))
     return found
+
+
+def _role(config: CoreConfig) -> list[Finding]:
+    """What the process's role needs."""
+    try:
+        check_role(config)
+        cluster_secret(config, SystemClock())
+    except ConfigError as fault:
+        name, _, what = str(fault).partition(": ")
+        vi = f"vai trò {config.role} cần cài đặt này, hoặc giá trị của nó không dùng được"
+        return [error(name, vi, what)]
+    return []
 
 
 def _read(file: Path | None) -> tuple[str, dict[str, Any], list[Finding]]:

@@ -159,7 +159,7 @@ class Director:
         unwritten = self.scribe.unwritten()
         return self._latest(await self._broadcasts.get(broadcast_id), unwritten)
 
-    async def page(self, page: Page, only: BroadcastFilter) -> list[Broadcast]:
+    async def list(self, page: Page, only: BroadcastFilter) -> list[Broadcast]:
         """A page of the broadcasts as they are now; BadCursor. The filter looks at what is written down."""
         unwritten = self.scribe.unwritten()
         return [self._latest(row, unwritten) for row in await self._broadcasts.list(page, only)]
@@ -301,7 +301,7 @@ class Director:
         self._running[tune.broadcast_id] = running
         self.counters["broadcasts_started"] += 1
 
-    def _meant(self, running: Running) -> list[Session]:
+    def _meant(self, running: Running) -> Sequence[Session]:
         return [session for session in self._hub.sessions() if running.means(session)]
 
     def _feed(self, media: MediaPort, running: Running, buffered: int) -> None:

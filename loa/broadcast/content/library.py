@@ -121,7 +121,7 @@ class Library:
     ) -> Library:
         """A library; `scratch` is made if need be, and freed of what an earlier process left half done.
 
-        StoreError when the folder cannot be used. One process at a time uses it; where the store is a folder too,
+        StoreError when the folder cannot be used. No other process uses `scratch`; where the store is a folder too,
         both lie on one file system.
         """
         library = cls(db, store, scratch, pool or IngestPool(), recipe, limits)

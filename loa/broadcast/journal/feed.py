@@ -1,7 +1,7 @@
 """Events as they happen, to any number of watchers, each from where it stopped.
 
-The events lie in the store. The newest are kept here too, so that those who are up to date cost it nothing: one
-reader asks it, whenever something was committed, however many watch.
+The events lie in the store, and only what is read there is told. The newest are kept here too, so that those who
+are up to date cost it nothing: one reader asks it, whenever something was committed, however many watch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from loa.errors import StoreError
 KEPT = 4096
 CHUNK = 512
 POLL_S = 2.0
-"""How long the reader waits for a sign before it looks by itself: other processes write too."""
+"""How long the reader waits for a sign before it looks by itself: other processes write too, and signs get lost."""
 RETRY_S = 1.0
 
 log = structlog.get_logger("loa.journal")
@@ -33,6 +33,7 @@ class Feed:
         self._recent: deque[Event] = deque(maxlen=KEPT)
         self._newest = 0
         self._sign = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._news = asyncio.Condition()
 
     @property
@@ -41,13 +42,10 @@ class Feed:
         return self._newest
 
     async def open(self) -> None:
-        """Begin at the newest event; StoreError."""
+        """Begin at the newest event, and look whenever this process commits something; StoreError."""
+        self._db.after_commit.append(self._sign.set)
         async with self._db.read() as connection:
             _, self._newest = await stored.event_range(connection)
-
-    def wake(self) -> None:
-        """Something was committed: look for events."""
-        self._sign.set()
 
     async def run(self) -> None:
         """Read what comes, for ever."""
@@ -59,11 +57,22 @@ class Feed:
                 pass  # another process may have written
             self._sign.clear()
             try:
-                while await self._read():
-                    pass
+                await self.look()
             except StoreError as error:
                 log.error("events cannot be read", error=str(error))
                 await asyncio.sleep(RETRY_S)
+
+    async def look(self) -> None:
+        """Take up all that is in the store now; StoreError."""
+        async with self._looking:
+            while await self._read():
+                pass
+
+    async def beyond(self, seq: int) -> int:
+        """Wait for an event after number `seq`; the number of the newest one."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._newest > seq)
+        return self._newest
 
     async def _read(self) -> bool:
         """Take the next events up; whether there may be more."""
@@ -73,6 +82,7 @@ class Feed:
             return False
         self._recent.extend(events)
         self._newest = events[-1].seq
+        self._db.changed()  # before anybody is told of it
         async with self._news:
             self._news.notify_all()
         return len(events) == CHUNK
@@ -84,8 +94,8 @@ class Feed:
         """
         if seq >= self._newest:
             try:
-                async with asyncio.timeout(wait_s), self._news:
-                    await self._news.wait_for(lambda: self._newest > seq)
+                async with asyncio.timeout(wait_s):
+                    await self.beyond(seq)
             except TimeoutError:
                 return []
         if self._recent and self._recent[0].seq <= seq + 1:

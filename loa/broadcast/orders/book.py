@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loa.broadcast.journal import journal
@@ -15,7 +15,7 @@ from loa.broadcast.store.database import Database
 from loa.codecs import channel_wire, order_wire, signed
 from loa.codecs.order_wire import MAX_DATAGRAM_BYTES, Action, Bundle, Order, Stop, Tune
 from loa.codecs.signed import Kind
-from loa.errors import WireError
+from loa.errors import StoreError, WireError
 from loa.model import id_text
 
 _DATAGRAM_HEADER_BYTES = 2
@@ -31,12 +31,31 @@ class IssuedOrder:
     stored: StoredOrder
 
 
-class OrderBook:
+class IssuedOrders:
+    """The orders that were issued."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def on_air(self, now_ms: int) -> list[IssuedOrder]:
+        """Orders that have not expired, of broadcasts that are preparing or on air; the first issued first."""
+        async with self._db.read() as connection:
+            return [_issued(row) for row in await stored.unexpired_unfinished(connection, now_ms)]
+
+    async def of_broadcast(self, broadcast_id: bytes) -> list[IssuedOrder]:
+        """All orders of a broadcast, the first issued first."""
+        async with self._db.read() as connection:
+            return [_issued(row) for row in await stored.of_broadcast(connection, broadcast_id)]
+
+
+class OrderBook(IssuedOrders):
     """Issues orders with the core's order key."""
 
-    def __init__(self, db: Database, keyring: KeyRing) -> None:
-        self._db = db
+    def __init__(self, db: Database, keyring: KeyRing, may_issue: Callable[[], bool] = lambda: True) -> None:
+        """`may_issue`: whether this process is, now, the one core of the database."""
+        super().__init__(db)
         self._keyring = keyring
+        self._may_issue = may_issue
 
     async def issue(
         self,
@@ -56,12 +75,14 @@ class OrderBook:
 
         The sequence number is the time in µs, or one more than the last, whichever is higher: it grows even
         when the store comes back from an old copy. WireError without a target or with too many; Conflict when
-        the broadcast does not exist.
+        the broadcast does not exist; StoreError while this process may not issue.
         """
         if not areas and not endpoints:
             raise WireError("an order without a target")
         key = self._keyring.order_key
         kind = Action.TUNE if isinstance(action, Tune) else Action.STOP
+        if not self._may_issue():
+            raise StoreError("this core does not hold the lock of its database: it orders nothing")
         async with self._db.write() as connection:
             seq = max(await stored.last_seq(connection, key.key_id) + 1, now_ms * 1000)
             order = Order(seq, now_ms, expires_ms, tuple(areas), tuple(endpoints), action)
@@ -80,16 +101,6 @@ class OrderBook:
                 subject = f"broadcast:{id_text(broadcast_id)}"
                 await journal.record(connection, act, "broadcast.stop", subject, areas=areas)
         return _issued(row)
-
-    async def on_air(self, now_ms: int) -> list[IssuedOrder]:
-        """Orders that have not expired, of broadcasts that are preparing or on air; the first issued first."""
-        async with self._db.read() as connection:
-            return [_issued(row) for row in await stored.unexpired_unfinished(connection, now_ms)]
-
-    async def of_broadcast(self, broadcast_id: bytes) -> list[IssuedOrder]:
-        """All orders of a broadcast, the first issued first."""
-        async with self._db.read() as connection:
-            return [_issued(row) for row in await stored.of_broadcast(connection, broadcast_id)]
 
 
 def _issued(row: StoredOrder) -> IssuedOrder:

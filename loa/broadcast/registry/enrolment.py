@@ -93,7 +93,8 @@ async def new_code(
 class Enrolments:
     """Codes, and the devices that come with them."""
 
-    def __init__(self, db: Database, keyring: KeyRing) -> None:
+    def __init__(self, db: Database, keyring: KeyRing | None) -> None:
+        """`keyring`: what claims are answered with; None in a process that answers none."""
         self._db = db
         self._keyring = keyring
 
@@ -230,6 +231,7 @@ class Enrolments:
     def _answer(
         self, enrolment: Enrolment, endpoint: Endpoint, path: tuple[bytes, ...], nonce: bytes
     ) -> ClaimAnswer:
+        assert self._keyring is not None
         placement = Placement(endpoint.id, endpoint.placement_serial, path).seal(self._keyring.order_key)
         root_key, key_list = self._keyring.root_public_key, self._keyring.key_list_envelope
         mac = enrolment_wire.answer_mac(

@@ -31,7 +31,10 @@ class Database:
     """
 
     def __init__(self, readers: AsyncEngine, writer: AsyncEngine) -> None:
-        self.after_commit: list[Callable[[], None]] = []
+        self.after_change: list[Callable[[], None]] = []
+        """Called when anything may have changed: after each commit of this process, as `after_commit`, and when it
+        is learned that another process has committed. They must not raise."""
+        self.after_commit: list[Callable[[], None]] = [self.changed]
         """Called after each durable commit of this process, before its writers go on. What they raise is logged."""
         self._readers = readers
         self._writer = writer
@@ -72,6 +75,11 @@ class Database:
         """A connection that sees one state of the database and can change nothing. It waits for no writer."""
         async with _transaction(self._readers) as connection:
             yield connection
+
+    def changed(self) -> None:
+        """Something was committed, here or by another process: what is remembered may be old."""
+        for listener in tuple(self.after_change):
+            listener()
 
     async def ask(self) -> None:
         """Read a row. StoreError when the database does not answer."""

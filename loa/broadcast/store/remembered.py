@@ -1,7 +1,8 @@
 """What the store said a moment ago, for what is asked with every request.
 
-An answer is forgotten as soon as anything is committed by this process, and after KEPT_S in any case, since other
-processes commit too. So a change that this process has made durable is seen by whoever asks next.
+An answer is forgotten as soon as anything is committed by this process, or an event tells that another has
+committed, and after KEPT_S in any case, since that may come late. So a change that this process has made durable is
+seen by whoever asks next.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Remembered(Generic[Key, Value]):
         self._now_s = now_s
         self._answers: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
         self._commits = 0
-        db.after_commit.append(self._forget)
+        db.after_change.append(self._forget)
 
     async def get(self, key: Key) -> Value:
         """What the store says under `key`, now or a moment ago."""

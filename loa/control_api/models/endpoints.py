@@ -34,7 +34,7 @@ class StatusOut(Strict):
 
 
 class EndpointOut(Strict):
-    """An enrolled device."""
+    """An enrolled device. `linked` and `media_bound` are null when it is not known how it is."""
 
     id: str
     kind: EndpointKind
@@ -45,12 +45,14 @@ class EndpointOut(Strict):
     version: int
     enrolled_at: datetime | None
     revoked_at: datetime | None
-    linked: bool
-    media_bound: bool
+    linked: bool | None
+    media_bound: bool | None
     status: StatusOut | None
 
     @classmethod
-    def of(cls, endpoint: Endpoint, *, linked: bool, media_bound: bool, status: StatusOut | None) -> EndpointOut:
+    def of(
+        cls, endpoint: Endpoint, *, linked: bool | None, media_bound: bool | None, status: StatusOut | None
+    ) -> EndpointOut:
         """As it is shown."""
         return cls(
             id=id_text(endpoint.id),

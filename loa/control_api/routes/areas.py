@@ -23,7 +23,7 @@ from loa.control_api.models.places import kept
 from loa.control_api.once import once
 from loa.control_api.problems import Problem
 from loa.control_api.reach import require_in
-from loa.control_api.requests import body, path_id, query, services
+from loa.control_api.requests import at_core, body, path_id, query, services
 from loa.errors import NotFound
 
 SORTS = {"created": "id", "name": "folded", "level": "level"}
@@ -102,7 +102,7 @@ async def change_area(request: web.Request) -> web.Response:
         outline=kept(given, "outline"),
     )
     edited = await core.areas.edit(area_id, edit, act_of(request), expected_version=version, at_ms=given.at)
-    await core.hub.moved(edited.moved)
+    await at_core(request).hub.moved(edited.moved)
     return answer(request, AreaOut.of(edited.area), version=edited.area.version)
 
 

@@ -33,7 +33,7 @@ from loa.control_api.reach import (
     visible_broadcast,
     visible_programme,
 )
-from loa.control_api.requests import body, ids, path_id, query, services
+from loa.control_api.requests import at_core, body, ids, path_id, query, services
 from loa.model import EMERGENCY_PRIORITY, ReceiptState
 
 SORTS = {"created": "id", "priority": "priority"}
@@ -42,7 +42,7 @@ SORTS = {"created": "id", "priority": "priority"}
 async def start_broadcast(request: web.Request) -> web.Response:
     """Take a programme on air now."""
     given = await body(request, BroadcastIn)
-    core = services(request)
+    core, director = services(request), at_core(request).director
     programme = await visible_programme(request, given.programme_id.bytes)
     priority = DEFAULT_PRIORITY[programme.klass] if given.priority is None else given.priority
     if (priority >= EMERGENCY_PRIORITY) != (programme.klass == "emergency"):
@@ -59,7 +59,7 @@ async def start_broadcast(request: web.Request) -> web.Response:
         volume=given.volume,
         play_delay_ms=core.config.play_delay_ms if given.play_delay_ms is None else given.play_delay_ms,
     )
-    broadcast = await once(request, lambda act: core.director.start(wanted, act), core.director.get)
+    broadcast = await once(request, lambda act: director.start(wanted, act), director.get)
     return answer(request, BroadcastOut.of(broadcast))
 
 
@@ -75,7 +75,7 @@ async def list_broadcasts(request: web.Request) -> web.Response:
         area_id=given.area_id.bytes if given.area_id else None,
         seen_from=request[PRINCIPAL].roots(Right.BROADCASTS_READ),
     )
-    rows = await services(request).director.page(page, only)
+    rows = await services(request).shown.list(page, only)
     return answer_page(request, page, rows, BroadcastOut.of)
 
 
@@ -94,7 +94,7 @@ async def stop_broadcast(request: web.Request) -> web.Response:
     """Stop a broadcast: silence, by a signed order. One that has ended stays as it is."""
     broadcast = await visible_broadcast(request, path_id(request))
     await require_for_all_of(request, right_to_speak(broadcast.priority), broadcast)
-    stopped = await services(request).director.stop(broadcast.id, act_of(request))
+    stopped = await at_core(request).director.stop(broadcast.id, act_of(request))
     return answer(request, BroadcastOut.of(stopped))
 
 
@@ -108,7 +108,7 @@ async def list_receipts(request: web.Request) -> web.Response:
     page = page_of(given, {"order": "id"})
     broadcast = await visible_broadcast(request, path_id(request))
     areas = await narrowed(request, Right.ENDPOINTS_READ, given.area_id.bytes if given.area_id else None)
-    orders = await core.book.of_broadcast(broadcast.id)
+    orders = await core.orders.of_broadcast(broadcast.id)
     actions = {order.order_id: Action(order.stored.action).name.lower() for order in orders}
     state = None if given.state is None else ReceiptState[given.state.upper()]
     rows = await core.receipts.for_broadcast(broadcast.id, page, state, areas)
@@ -131,5 +131,5 @@ async def list_orders(request: web.Request) -> web.Response:
     core = services(request)
     broadcast_id = path_id(request)
     await require_for_all_of(request, Right.ENDPOINTS_READ, await visible_broadcast(request, broadcast_id))
-    orders = await core.book.of_broadcast(broadcast_id)
+    orders = await core.orders.of_broadcast(broadcast_id)
     return answer(request, OrdersOut(items=[OrderOut.of(order.stored) for order in orders]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from loa.broadcast.live.endpoint_states import EndpointState
 from loa.broadcast.people.rights import Right
 from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.edits import EndpointEdit
@@ -26,19 +27,23 @@ from loa.control_api.models.endpoints import (
 from loa.control_api.models.places import kept
 from loa.control_api.problems import Problem
 from loa.control_api.reach import narrowed, require_in, require_in_all, visible_endpoint
-from loa.control_api.requests import body, ids, path_id, query, services
+from loa.control_api.requests import at_core, body, ids, path_id, query, services
 from loa.model import id_text
 
 SORTS = {"created": "id", "name": "folded"}
 MAX_STAYS = 100
 
 
-def show(request: web.Request, endpoint: Endpoint) -> EndpointOut:
-    """An endpoint with what it last said of itself."""
-    session = services(request).hub.session(endpoint.id)
-    if session is None:
-        return EndpointOut.of(endpoint, linked=False, media_bound=False, status=None)
-    said = session.status
+async def shown(request: web.Request, *endpoints: Endpoint) -> list[EndpointOut]:
+    """Endpoints with how they are, as far as that is known."""
+    states = await services(request).states.of([endpoint.id for endpoint in endpoints])
+    return [_shown(endpoint, None if states is None else states[endpoint.id]) for endpoint in endpoints]
+
+
+def _shown(endpoint: Endpoint, state: EndpointState | None) -> EndpointOut:
+    if state is None:
+        return EndpointOut.of(endpoint, linked=None, media_bound=None, status=None)
+    said = state.status
     status = (
         None
         if said is None
@@ -58,7 +63,7 @@ def show(request: web.Request, endpoint: Endpoint) -> EndpointOut:
             volume=said.volume,
         )
     )
-    return EndpointOut.of(endpoint, linked=session.live, media_bound=session.bound, status=status)
+    return EndpointOut.of(endpoint, linked=state.linked, media_bound=state.bound, status=status)
 
 
 async def list_endpoints(request: web.Request) -> web.Response:
@@ -68,16 +73,18 @@ async def list_endpoints(request: web.Request) -> web.Response:
     within = await narrowed(request, Right.ENDPOINTS_READ, given.area_id.bytes if given.area_id else None)
     only = EndpointFilter(q=given.q, within=within, kind=given.kind, revoked=given.revoked, placed=given.placed)
     rows = await services(request).endpoints.list(page, only)
-    return answer_page(request, page, rows, lambda row: show(request, row))
+    known = {row.id: out for row, out in zip(rows, await shown(request, *rows), strict=True)}
+    return answer_page(request, page, rows, lambda row: known[row.id])
 
 
 async def get_endpoint(request: web.Request) -> web.Response:
     """One device, and how it is."""
-    return _answer(request, await visible_endpoint(request, path_id(request)))
+    return await _answer(request, await visible_endpoint(request, path_id(request)))
 
 
-def _answer(request: web.Request, endpoint: Endpoint) -> web.Response:
-    return answer(request, show(request, endpoint), version=endpoint.version, live=True)
+async def _answer(request: web.Request, endpoint: Endpoint) -> web.Response:
+    [out] = await shown(request, endpoint)
+    return answer(request, out, version=endpoint.version, live=True)
 
 
 async def change_endpoint(request: web.Request) -> web.Response:
@@ -103,8 +110,8 @@ async def change_endpoint(request: web.Request) -> web.Response:
     # What the caller may do was found of where it stands: if that has changed since, so has its version.
     seen = endpoint.version if version is None else version
     changed = await core.endpoints.edit(endpoint_id, edit, act_of(request), expected_version=seen, at_ms=given.at)
-    await core.hub.moved([endpoint_id])
-    return _answer(request, changed)
+    await at_core(request).hub.moved([endpoint_id])
+    return await _answer(request, changed)
 
 
 async def move_endpoints(request: web.Request) -> web.Response:
@@ -117,7 +124,7 @@ async def move_endpoints(request: web.Request) -> web.Response:
     await require_in_all(request, Right.ENDPOINTS_WRITE, areas)
     seen = {endpoint.id: endpoint.version for endpoint in found}
     moved = await core.endpoints.move(seen, given.area_id.bytes, act_of(request), at_ms=given.at)
-    await core.hub.moved(moved)
+    await at_core(request).hub.moved(moved)
     return answer(request, EndpointsMovedOut(moved=[id_text(endpoint_id) for endpoint_id in moved]))
 
 
@@ -140,5 +147,6 @@ async def revoke_endpoint(request: web.Request) -> web.Response:
     endpoint = await visible_endpoint(request, endpoint_id)
     await require_in(request, Right.ENDPOINTS_WRITE, endpoint.area_id)
     await core.endpoints.revoke(endpoint_id, act_of(request))
-    core.hub.revoke(endpoint_id)
-    return answer(request, show(request, await core.endpoints.get(endpoint_id)))
+    at_core(request).hub.revoke(endpoint_id)
+    [out] = await shown(request, await core.endpoints.get(endpoint_id))
+    return answer(request, out)

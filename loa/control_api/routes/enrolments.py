@@ -22,7 +22,7 @@ from loa.control_api.models.enrolments import (
 from loa.control_api.once import once
 from loa.control_api.places import place
 from loa.control_api.reach import narrowed, require_in
-from loa.control_api.requests import body, query, services
+from loa.control_api.requests import at_core, body, query, services
 from loa.model import id_text
 
 MAX_CLAIMS = 8
@@ -63,9 +63,8 @@ async def list_enrolments(request: web.Request) -> web.Response:
 async def claim(request: web.Request) -> web.Response:
     """Enrol a device, which asks itself: the MAC proves that it knows the code (docs/protocol.md, *Enrolment*)."""
     given = await body(request, ClaimIn)
-    core = services(request)
     with place(request, "claims", MAX_CLAIMS):
-        made = await core.enrolments.claim(
+        made = await at_core(request).enrolments.claim(
             code_id=given.code_id,
             device_key=from_base64(given.device_key, size=32),
             nonce=from_base64(given.nonce, size=16),

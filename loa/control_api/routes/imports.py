@@ -30,7 +30,7 @@ from loa.control_api.models.imports import (
 from loa.control_api.places import place
 from loa.control_api.problems import Problem
 from loa.control_api.reach import require_in_all
-from loa.control_api.requests import body, services
+from loa.control_api.requests import at_core, body, services
 from loa.control_api.uploads import chunks, read_form
 from loa.errors import Changed, PlaceError
 from loa.model import id_text
@@ -83,7 +83,7 @@ async def _import_areas(
         made = await core.importer.apply_areas(listed, act_of(request), under=top, source=source, fingerprint=seen)
     except Changed as error:
         raise Problem(409, "plan-changed", str(error)) from error
-    await core.hub.moved(made.moved)
+    await at_core(request).hub.moved(made.moved)
     return answer(request, AreaImportOut.of(made, applied=True))
 
 

@@ -22,7 +22,7 @@ from loa.control_api.models.programmes import ProgrammeChange, ProgrammeForm, Pr
 from loa.control_api.once import once_of
 from loa.control_api.problems import Problem
 from loa.control_api.reach import require_in, visible_programme
-from loa.control_api.requests import body, path_id, query, services
+from loa.control_api.requests import at_core, body, path_id, query, services
 from loa.control_api.uploads import UPLOAD_ID, chunks, read_form, under_way
 from loa.errors import NotFound
 from loa.model import id_text
@@ -96,9 +96,9 @@ async def change_programme(request: web.Request) -> web.Response:
 
 async def delete_programme(request: web.Request) -> web.Response:
     """Take a programme away; not while it is on air. What was broadcast of it can still be told."""
-    programme, core = await _changeable(request), services(request)
-    await core.director.written(programme.id)  # who has just stopped it need not wait and ask again
-    await core.programmes.delete(programme.id, act_of(request))
+    programme = await _changeable(request)
+    await at_core(request).director.written(programme.id)  # who has just stopped it need not wait and ask again
+    await services(request).programmes.delete(programme.id, act_of(request))
     return done()
 
 

@@ -13,7 +13,7 @@ from loa.broadcast.people.rights import Right
 from loa.control_api.places import place
 from loa.control_api.problems import REQUEST_ID, Problem
 from loa.control_api.reach import require_in
-from loa.control_api.requests import path_id, services
+from loa.control_api.requests import at_core, path_id, services
 
 MAX_LISTENERS = 500
 WRITE_TIMEOUT_S = 10.0
@@ -50,7 +50,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
     """
     core = services(request)
     broadcast_id = path_id(request)
-    running = core.director.running(broadcast_id)
+    running = at_core(request).director.running(broadcast_id)
     if running is None:
         await core.broadcasts.get(broadcast_id)
         raise Problem(410, "not-on-air", "this broadcast is not on air")

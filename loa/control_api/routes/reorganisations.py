@@ -30,7 +30,7 @@ from loa.control_api.once import once
 from loa.control_api.places import place
 from loa.control_api.problems import Problem
 from loa.control_api.reach import require_in_all
-from loa.control_api.requests import body, path_id, query, services
+from loa.control_api.requests import at_core, body, path_id, query, services
 from loa.errors import Changed
 
 MAX_AT_ONCE = 2
@@ -122,7 +122,7 @@ async def _apply(
             done = await core.reorganiser.apply(steps, fingerprint, act, at_ms=at_ms, decree=decree)
         except Changed as error:
             raise Problem(409, "plan-changed", str(error)) from error
-        await core.hub.moved(done.moved)
+        await at_core(request).hub.moved(done.moved)
         return await core.reorganiser.change(done.change.id)
 
     with place(request, "reorganise", MAX_AT_ONCE):

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from sqlalchemy import update
+
+from loa.broadcast.journal import feed as feeds
 from loa.broadcast.journal import journal
+from loa.broadcast.journal.act import system
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
+from loa.broadcast.registry.areas import Areas
 from loa.broadcast.store import journal as stored
+from loa.broadcast.store import remembered, tables
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.remembered import Remembered
 from tests.broadcast.conftest import NOW_MS
 
 
@@ -27,7 +35,8 @@ async def follow(feed: Feed, seq: int, last: int) -> list[int]:
     return seen
 
 
-async def test_watchers_from_anywhere_get_everything_once(db: Database) -> None:
+async def test_watchers_from_anywhere_get_everything_once(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "POLL_S", 3600)  # what this process commits it looks for at once
     await tell(db, *range(5))
     feed = Feed(db)
     await feed.open()
@@ -36,7 +45,6 @@ async def test_watchers_from_anywhere_get_everything_once(db: Database) -> None:
         watchers = [asyncio.create_task(follow(feed, seq, 25)) for seq in (0, 3, 5)]
         for number in range(5, 25):
             await tell(db, number)
-            feed.wake()
         late = await follow(feed, 20, 25)
         told = await asyncio.gather(*watchers)
     finally:
@@ -61,3 +69,27 @@ async def test_what_is_forgotten_shows_as_a_gap_and_numbers_go_on(db: Database) 
     await tell(db, 9)
     async with db.read() as connection:
         assert await stored.event_range(connection) == (5, 6)
+
+
+async def test_what_another_process_committed_is_not_remembered_any_more_when_it_is_told(
+    db: Database, db_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "POLL_S", 3600)
+    monkeypatch.setattr(remembered, "KEPT_S", 3600)
+    areas = Areas(db)
+    known = Remembered(db, areas.get)
+    area = await areas.create(None, "cũ", "commune", None, system(NOW_MS))
+    feed = Feed(db)
+    await feed.open()
+    before = feed.newest
+    assert (await known.get(area.id)).name == "cũ"
+    other = await Database.open(db_url)
+    async with other.write() as connection:
+        await connection.execute(update(tables.area).values(name="mới"))
+        await journal.tell(connection, NOW_MS, "area.change", "area:x")
+    assert (await known.get(area.id)).name == "cũ"
+    telling = asyncio.create_task(feed.after(before, 60))
+    await feed.look()
+    assert [event.kind for event in await telling] == ["area.change"]
+    assert (await known.get(area.id)).name == "mới"
+    await other.close()
