@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from loa.broadcast.backup.progress import Progress, Step
 
-_QUIET_S = 1.0
+QUIET_S = 1.0
 WORDS = {
     Step.ROWS: "Ghi dữ liệu · Writing rows",
     Step.AUDIO: "Chép âm thanh · Copying sound",
@@ -22,16 +22,17 @@ WORDS = {
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Something to report progress to; a bar for each step appears once a second is over."""
+def progress_bars(console: Console | None = None) -> Iterator[Progress]:
+    """Something to report progress to. On a terminal, a bar for each step appears once a second is over."""
+    shown = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    bars = Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    bars = Bars(*columns, TimeRemainingColumn(), console=shown, transient=True)
     began_s = time.monotonic()
     tasks: dict[Step, TaskID] = {}
 
     def progress(step: Step, done: int, of_all: int) -> None:
         if not tasks:
-            if time.monotonic() - began_s < _QUIET_S:
+            if not shown.is_terminal or time.monotonic() - began_s < QUIET_S:
                 return
             bars.start()
         if step not in tasks:
@@ -41,4 +42,5 @@ def progress_bars() -> Iterator[Progress]:
     try:
         yield progress
     finally:
-        bars.stop()
+        if tasks:
+            bars.stop()
