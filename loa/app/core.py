@@ -177,8 +177,8 @@ class Core:
         self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
         for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             in_background(stack, work)
-        digests = DigestKeeper(rooms.db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
-        in_background(stack, digests.run())
+        self._digests = DigestKeeper(rooms.db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
+        in_background(stack, self._digests.run())
         live = self._live = open_live(config, clock, rooms.feed, stack)
         if live.line is not None:
             tell_states(live.line, self._hub.sessions, stack)
@@ -336,6 +336,7 @@ class Core:
             "media_silent_seconds": now.media_silent_s,
             "disk_least_bytes": now.disk_least_bytes,
             "key_list_expires_seconds": now.keys_left_s,
+            "audit_digests_contradicted": self._digests.contradicted,
             "endpoints_linked": sum(session.live for session in sessions),
             "endpoints_bound": sum(session.bound for session in sessions),
             "broadcasts_on_air": len(self._director.on_air()),

@@ -23,6 +23,7 @@ GAUGES: Mapping[str, str] = {
     "disk_free_bytes": "What the core may still write on its disk; missing when the disk does not answer.",
     "disk_least_bytes": "With less left than this the core is not ready (min_free_bytes).",
     "key_list_expires_seconds": "For how long endpoints will still obey this core's key; 0 when no longer.",
+    "audit_digests_contradicted": "Digests that the audit log contradicts: it was changed, or cut off.",
     "endpoints_enrolled": "Endpoints that are enrolled and not revoked.",
     "endpoints_linked": "Endpoints whose link is up.",
     "endpoints_bound": "Endpoints whose media channel is bound: sound can reach them.",

@@ -50,6 +50,7 @@ CALM = {
     "loa_disk_free_bytes": "50000000000",
     "loa_disk_least_bytes": "268435456",
     "loa_key_list_expires_seconds": "5000000",
+    "loa_audit_digests_contradicted": "0",
     "loa_endpoints_enrolled": "100",
     "loa_endpoints_linked": "95",
     "loa_endpoints_bound": "93",
@@ -95,6 +96,7 @@ TROUBLES = [
     Trouble({"LoaDiskFills"}, {"loa_disk_free_bytes": "50000000000-30000000"}, 480, 30),
     Trouble({"LoaKeysExpire"}, {"loa_key_list_expires_seconds": "1800000"}, 11, 9),
     Trouble({"LoaKeysExpire", "LoaKeysExpireNow"}, {"loa_key_list_expires_seconds": "200000"}, 11),
+    Trouble({"LoaAuditLogChanged"}, {"loa_audit_digests_contradicted": "0x10 2x99"}, 11, 10),
     Trouble({"LoaEndpointsUnlinked"}, {"loa_endpoints_linked": "85", "loa_endpoints_bound": "85"}, 11, 9),
     Trouble(
         {"LoaEndpointsUnlinked", "LoaHalfOfTheEndpointsUnlinked"},
