@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,13 +43,6 @@ T = TypeVar("T")
 NOW_MS = int(time.time() * 1000)
 VALID_S = 86_400
 PASSPHRASE = "Đường về Cát Hải mùa nước lớn"
-
-
-@pytest.fixture(autouse=True)
-def _same_umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 class Town:

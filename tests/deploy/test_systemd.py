@@ -142,7 +142,7 @@ from loa.codecs.signed import SigningKey
 from tests import sounds
 folder = Path(sys.argv[1])
 (folder / "tone.wav").write_bytes(sounds.wav(sounds.tone(1)))
-ingest(folder / "tone.wav", folder / "tone.ogg", -16.0, -1.5, 64_000)
+ingest(folder / "tone.wav", folder / "tone.ogg")
 with OpusDecoder() as decoder:
     for packet in read_ogg_opus((folder / "tone.ogg").read_bytes()).packets:
         decoder.decode(packet)

@@ -77,6 +77,8 @@ async def standing(url: str, folder: Path, revision: str = "head") -> Standing:
 
 
 async def _name_sounds(connection: AsyncConnection) -> None:
+    if "deleted_ms" in {column.name for column in (await Tables.find(connection)).forms()["programme"]}:
+        await connection.execute(text("UPDATE programme SET deleted_ms = NULL"))
     rows = await connection.execute(text("SELECT id FROM programme ORDER BY id"))
     for programme_id, sha256, sound in zip(rows.scalars().all(), HASHES, SOUNDS, strict=True):
         await connection.execute(
