@@ -101,6 +101,8 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "refusals_unheard": "Refusals that could not be said any more.",
         "receipts_not_stored": "Receipts that the store refused; the endpoint sends them again.",
         "media_unreached": "Commands of the hub that did not reach the media process.",
+        "placements": "Linked endpoints that were sent a new placement, because they or an area above them moved.",
+        "placements_not_sent": "Linked endpoints whose new placement could not be read from the store.",
     },
     "hand_over": {
         "handed_over": "Requests that this process handed over to the core.",
