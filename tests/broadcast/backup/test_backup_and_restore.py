@@ -225,6 +225,18 @@ async def test_sound_that_is_not_there_or_not_right_is_told_and_left_out(core: S
     assert sorted(found.missing) == sorted([HASHES[0].hex(), HASHES[1].hex()])
 
 
+async def test_sound_of_a_deleted_programme_is_kept_while_it_is_there_and_not_missed_afterwards(
+    core: Standing, tmp_path: Path
+) -> None:
+    async with building(core.url) as connection:
+        await connection.execute(text("UPDATE programme SET deleted_ms = 1"))
+    core.sound(0).unlink()
+    made = await core.back_up(tmp_path / "backup.tar")
+    assert (made.complete, made.audio_files) == (True, 2)
+    found = await restored(None, tmp_path / "b", tmp_path / "backup.tar", keep_order_key=True)
+    assert (found.missing, found.audio_files) == ([], 2)
+
+
 async def test_a_pool_holds_sound_once_for_many_backups(core: Standing, tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     first = await core.back_up(tmp_path / "1.tar", pool=pool)
