@@ -12,7 +12,6 @@ import structlog
 from loa.app import http_face
 from loa.app.health import Health
 from loa.app.in_flight import InFlight
-from loa.app.live import open_live
 from loa.app.roles import check_role, cluster_secret
 from loa.app.rooms import open_rooms
 from loa.app.store import audio_folder
@@ -65,7 +64,7 @@ class ApiProcess:
         self._health = Health(audio_folder(config), rooms.db.ask, rooms.endpoints.count)
         await self._health.first_look()
         in_background(stack, self._health.run())
-        live = self._live = open_live(config, clock, rooms.feed, stack)
+        live = self._live = rooms.live
         assert live.line is not None
         self._hand_over = HandOver(config.core_url, secret)
         stack.push_async_callback(self._hand_over.close)

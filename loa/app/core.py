@@ -13,7 +13,7 @@ from loa.app.health import Health
 from loa.app.housekeeping import make_housekeeper
 from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
-from loa.app.live import open_live, tell_states
+from loa.app.live import tell_states
 from loa.app.roles import check_role, cluster_secret
 from loa.app.rooms import open_rooms
 from loa.app.store import store_url
@@ -179,7 +179,7 @@ class Core:
             in_background(stack, work)
         self._digests = DigestKeeper(rooms.db, DigestFolder(folder / "audit"), lambda: keyring.order_key, clock)
         in_background(stack, self._digests.run())
-        live = self._live = open_live(config, clock, rooms.feed, stack)
+        live = self._live = rooms.live
         if live.line is not None:
             tell_states(live.line, self._hub.sessions, stack)
         enrolments = Enrolments(rooms.db, keyring)

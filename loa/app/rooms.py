@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from loa.app.live import Live, open_live
 from loa.app.store import audio_folder, open_store
 from loa.app.tasks import in_background
 from loa.broadcast.content.audio_folder import AudioFolder
@@ -17,6 +18,7 @@ from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.people.people import People
 from loa.broadcast.people.sessions import Lifetime
+from loa.broadcast.people.shared_gate import SharedGate
 from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
@@ -50,6 +52,7 @@ class Rooms:
     people: People
     ledger: Ledger
     feed: Feed
+    live: Live
     endpoint_of: Remembered[bytes, Endpoint]
     reach_of: Remembered[bytes, frozenset[bytes]]
 
@@ -69,14 +72,17 @@ async def open_rooms(config: CoreConfig, clock: Clock, stack: contextlib.AsyncEx
         limits=Limits(config.audio_quota_bytes, config.disk_reserve_bytes),
     )
     stack.push_async_callback(library.close)
-    people = People(
-        db, Lifetime(idle_ms=config.session_idle_s * 1000, absolute_ms=config.session_absolute_s * 1000)
-    )
-    stack.callback(people.close)
-    in_background(stack, people.keep_tidy(lambda: clock.utc_ns() // 1_000_000))
     feed = Feed(db)
     await feed.open()
     in_background(stack, feed.run())
+    live = open_live(config, clock, feed, stack)
+    people = People(
+        db,
+        Lifetime(idle_ms=config.session_idle_s * 1000, absolute_ms=config.session_absolute_s * 1000),
+        gate=None if live.line is None else SharedGate(live.line),
+    )
+    stack.callback(people.close)
+    in_background(stack, people.keep_tidy(lambda: clock.utc_ns() // 1_000_000))
     areas, endpoints = Areas(db), Endpoints(db)
     return Rooms(
         db=db,
@@ -93,6 +99,7 @@ async def open_rooms(config: CoreConfig, clock: Clock, stack: contextlib.AsyncEx
         people=people,
         ledger=Ledger(db),
         feed=feed,
+        live=live,
         endpoint_of=Remembered(db, endpoints.get),
         reach_of=Remembered(db, areas.reach),
     )

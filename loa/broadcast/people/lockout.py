@@ -92,12 +92,13 @@ RULES: Mapping[Lane, Rule] = {
     Lane.CODE: Rule(free=10, wear_ms=600_000, first_wait_ms=1_000, most_wait_ms=MAX_WAIT_MS, kept=10_000),
 }
 
-_Key = tuple[Lane, str]
+Key = tuple[Lane, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
-    """`worn_off_ms`: when no failure is left; `until_ms`: when the next attempt is looked at, 0 for at once."""
+class Count:
+    """What a lane holds. `worn_off_ms`: when no failure is left; `until_ms`: when the next attempt is looked at, 0
+    for at once; `counted_ms`: when the last was counted."""
 
     worn_off_ms: int
     until_ms: int
@@ -111,14 +112,22 @@ class _Count:
 class Ticket:
     """An attempt that is being looked at: for each lane that counts it, what it was before and became."""
 
-    changes: tuple[tuple[_Key, _Count | None, _Count], ...]
+    changes: tuple[tuple[Key, Count | None, Count], ...]
 
 
 class Lockout:
-    """The lanes of one process."""
+    """The lanes of one process, or a few of them that lie elsewhere, for as long as one attempt is looked at."""
 
-    def __init__(self) -> None:
-        self._counts: dict[Lane, OrderedDict[str, _Count]] = {lane: OrderedDict() for lane in Lane}
+    def __init__(self, counts: Mapping[Key, Count] | None = None) -> None:
+        """`counts`: what lanes hold that are not empty."""
+        self._counts: dict[Lane, OrderedDict[str, Count]] = {lane: OrderedDict() for lane in Lane}
+        for (lane, name), count in (counts or {}).items():
+            self._counts[lane][name] = count
+
+    def count(self, key: Key) -> Count | None:
+        """What a lane holds."""
+        lane, name = key
+        return self._counts[lane].get(name)
 
     def begin(self, attempt: Attempt, now_ms: int) -> Ticket | int:
         """Begin to look at a password: a ticket, or the milliseconds to wait before the next attempt.
@@ -166,13 +175,13 @@ class Lockout:
                 continue
             # Others have failed meanwhile: they stay.
             worn_off_ms = current.worn_off_ms - RULES[lane].wear_ms
-            counts[name] = _Count(worn_off_ms, current.until_ms, current.counted_ms)
+            counts[name] = Count(worn_off_ms, current.until_ms, current.counted_ms)
 
     def sizes(self) -> dict[str, int]:
         """How many lanes of each kind are kept."""
         return {str(lane): len(counts) for lane, counts in self._counts.items()}
 
-    def _count(self, attempt: Attempt, asked: list[_Key], counted: list[_Key], now_ms: int) -> Ticket | int:
+    def _count(self, attempt: Attempt, asked: list[Key], counted: list[Key], now_ms: int) -> Ticket | int:
         current = {key: self._now(key, attempt, now_ms) for key in {*asked, *counted}}
         wait_ms = max((count.until_ms - now_ms for key in asked if (count := current[key])), default=0)
         if wait_ms > 0:
@@ -190,7 +199,7 @@ class Lockout:
             changes.append((key, before, after))
         return Ticket(tuple(changes))
 
-    def _now(self, key: _Key, attempt: Attempt, now_ms: int) -> _Count | None:
+    def _now(self, key: Key, attempt: Attempt, now_ms: int) -> Count | None:
         lane, name = key
         count = self._counts[lane].get(name)
         if count is None:
@@ -199,6 +208,13 @@ class Lockout:
         # No lane makes anybody wait longer than its most: the clock was set back.
         impossible = count.until_ms - now_ms > RULES[lane].most_wait_ms
         return None if pardoned or impossible else count
+
+
+def lanes(attempt: Attempt) -> list[Key]:
+    """All lanes that this attempt can wait for or be counted in."""
+    device = [] if attempt.device is None else [(Lane.DEVICE, attempt.device.hex())]
+    account = [(lane, attempt.account) for lane in (Lane.ACCOUNT, Lane.CODE)]
+    return [_place(attempt), _address(attempt), *account, *device]
 
 
 class Gate(Protocol):
@@ -253,18 +269,18 @@ def place_of(address: str) -> str:
     return str(ip)
 
 
-def _place(attempt: Attempt) -> _Key:
+def _place(attempt: Attempt) -> Key:
     return Lane.PLACE, f"{place_of(attempt.address)} {attempt.account}"
 
 
-def _address(attempt: Attempt) -> _Key:
+def _address(attempt: Attempt) -> Key:
     return Lane.ADDRESS, place_of(attempt.address)
 
 
-def _one_more(rule: Rule, before: _Count | None, now_ms: int) -> _Count:
+def _one_more(rule: Rule, before: Count | None, now_ms: int) -> Count:
     worn_off_ms = max(now_ms, now_ms if before is None else before.worn_off_ms) + rule.wear_ms
     failures = -((now_ms - worn_off_ms) // rule.wear_ms)
     if failures > rule.most:
         worn_off_ms, failures = now_ms + rule.most * rule.wear_ms, rule.most
     wait_ms = rule.wait_ms(failures)
-    return _Count(worn_off_ms, now_ms + wait_ms if wait_ms else 0, now_ms)
+    return Count(worn_off_ms, now_ms + wait_ms if wait_ms else 0, now_ms)
