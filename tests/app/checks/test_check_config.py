@@ -220,3 +220,13 @@ def test_the_reference_names_everything() -> None:
         assert f"| `{name}` | `{setting.default}` | " in reference_table()
         assert setting.english.endswith("."), name
     assert all_settings()["http_port"].variable == "LOA_HTTP_PORT"
+
+
+def test_what_a_role_needs_is_told(tmp_path: Path) -> None:
+    found = errors(checked('role = "core"\n'))
+    assert found["database_url"].english == "role core needs it: all processes of a city share one PostgreSQL"
+    secret = tmp_path / "secret"
+    secret.write_text("short", encoding="utf-8")
+    secret.chmod(0o600)
+    found = errors(checked(f'cluster_secret_file = "{secret}"\n'))
+    assert found["cluster_secret_file"].english.endswith("has 5 bytes: it needs 32")
