@@ -1,6 +1,6 @@
 # make demo   sets everything up and does the main job on real sound     (make demo ARGS=--once ends by itself)
 # make test   sets everything up and runs every test
-# make lint, fmt, bench, lock, clean
+# make lint, fmt, bench, soak, lock, clean
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMPS := .stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint fmt bench lock vectors dashboard image clean
+.PHONY: help demo test lint fmt bench soak lock vectors dashboard image clean
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
@@ -54,8 +54,17 @@ fmt: $(STAMPS)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMPS)/dev
+# The peers and the limits stand in the same run; what cannot be installed is said.
+$(STAMPS)/bench: $(STAMPS)/dev requirements/bench.lock deploy/debian-packages.txt
+	@scripts/debian_packages.sh demo bench
+	@$(PIP) install --require-hashes -r requirements/bench.lock
+	@touch $@
+
+bench: $(STAMPS)/bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(STAMPS)/bench
+	$(BIN)/python -m benchmarks soak $(ARGS)
 
 vectors: $(STAMPS)/dev
 	$(BIN)/python scripts/make_vectors.py
@@ -75,6 +84,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 lock: $(STAMPS)/dev
 	@$(PIP) install uv
 	$(COMPILE) --extra core --extra cluster --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(COMPILE) --extra bench -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/bench.lock
 	$(COMPILE) --extra core --extra cluster -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/cluster.lock
 	$(COMPILE) --extra core -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/core.lock
 	$(COMPILE) -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/speaker.lock

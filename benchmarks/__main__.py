@@ -9,11 +9,12 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import Figure, api, fanout, orders, speaker, srtp, store
+from benchmarks import Figure, Measured, api, fanout, orders, speaker, srtp, store
 
-ALL: dict[str, Callable[[], list[Figure]]] = {
+ALL: dict[str, Callable[[], Measured]] = {
     "fanout": fanout.measure,
     "srtp": srtp.measure,
     "speaker": speaker.measure,
@@ -39,7 +40,15 @@ def machine() -> dict[str, str | int | float]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load_1min": round(os.getloadavg()[0], 2),
+        "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def line(figure: Figure) -> str:
+    """A figure in the table."""
+    verdict = {None: " ", True: "✓", False: "✗"}[figure.reached]
+    value = f"{figure.value:>12,.2f} {figure.unit:<10}"
+    return f"  {figure.name:<52} {value} {figure.wanted:>9} {verdict} {figure.note}".rstrip()
 
 
 def main() -> None:
@@ -61,14 +70,15 @@ def main() -> None:
     result: dict[str, list[dict[str, object]]] = {}
     for name in options.names or ALL:
         began = time.monotonic()
-        figures = ALL[name]()
+        measured = ALL[name]()
         print(f"\n{name} ({time.monotonic() - began:.1f} s)")
-        for figure in figures:
-            print(f"  {figure.name:<44} {figure.value:>12,.2f} {figure.unit:<12} {figure.note}".rstrip())
-        result[name] = [figure._asdict() for figure in figures]
-    if options.json is not None:
-        text = json.dumps({"machine": about, "figures": result}, indent=2, ensure_ascii=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        for each in measured:
+            if isinstance(each, Figure):
+                print(line(each))
+        result[name] = [each._asdict() if isinstance(each, Figure) else asdict(each) for each in measured]
+        if options.json is not None:  # after each: a long run that is cut off has said what it knew
+            text = json.dumps({"machine": about, "figures": result}, indent=2, ensure_ascii=False)
+            options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
