@@ -43,7 +43,7 @@ demo: $(STAMPS)/core
 	@$(BIN)/loa demo $(ARGS)
 
 test: $(STAMPS)/debian $(STAMPS)/dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

@@ -1,9 +1,16 @@
-"""For all tests: property tests that say the same on every machine, however slow it is, and a PostgreSQL server."""
+"""For all tests: property tests that say the same on every machine, however slow it is, and a PostgreSQL server.
+
+Tests run in several processes at once; one marked `alone` (real sound in real time) runs while no other does.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,3 +35,55 @@ def postgres() -> Iterator[PostgresServer]:
 
     with postgres_server() as server:
         yield server
+
+
+class Places:
+    """Who runs now, over the processes of one run: a test holds a place beside the others, or all places."""
+
+    def __init__(self, run: str) -> None:
+        folder = Path(tempfile.gettempdir())
+        self._paths = [folder / f"loa-tests-{run}.{name}" for name in ("door", "places")]
+        self._door, self._places = (os.open(path, os.O_RDWR | os.O_CREAT, 0o600) for path in self._paths)
+
+    @contextlib.contextmanager
+    def held(self, *, alone: bool) -> Iterator[None]:
+        """Wait for a place. Who wants all keeps the door meanwhile, so that those who come and go let it in."""
+        fcntl.flock(self._door, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._places, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(self._door, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._places, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """No further test of this process. All processes have opened the files before the first one ends."""
+        for number, path in zip((self._door, self._places), self._paths, strict=True):
+            os.close(number)
+            path.unlink(missing_ok=True)
+
+
+PLACES = pytest.StashKey[Places]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """One process of several has places to share."""
+    if run := os.environ.get("PYTEST_XDIST_TESTRUNUID"):
+        session.config.stash[PLACES] = Places(run)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No further test here."""
+    if places := session.config.stash.get(PLACES, None):
+        places.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Beside the others, or alone."""
+    places = item.config.stash.get(PLACES, None)
+    alone = item.get_closest_marker("alone") is not None
+    with places.held(alone=alone) if places is not None else contextlib.nullcontext():
+        return (yield)

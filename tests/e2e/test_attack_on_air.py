@@ -104,6 +104,7 @@ async def shown_when(stage: Stage, name: str, true: Callable[[Json], bool]) -> J
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(150)
 async def test_nobody_on_the_path_and_in_the_group_disturbs_the_voice(
     stage: Stage, speech_and_siren: Path, tmp_path: Path

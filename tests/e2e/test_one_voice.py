@@ -41,6 +41,7 @@ async def all_finished(stage: Stage, broadcast: Json, count: int) -> list[Json]:
         await asyncio.sleep(0.25)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 async def test_twenty_skewed_speakers_play_every_frame_together(tmp_path: Path, speech_and_siren: Path) -> None:
     async with small_city(tmp_path, lead_ms=LEAD_MS) as stage:
