@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from loa.broadcast.air.audience import Audience
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.generation import LEADS_MS, Plan, Request, plan_generation
 from loa.broadcast.air.hub import Hub, Session
 from loa.broadcast.air.media_port import (
     AirEnded,
     AirProgress,
-    Audience,
     Command,
     Frames,
     MediaPort,
@@ -67,8 +68,8 @@ class Running:
     tune: Tune
     order: IssuedOrder
     packets: Sequence[bytes]
+    audience: Audience
     fed: int = 0
-    audience: set[bytes] = field(default_factory=set)
     stopping: asyncio.Task[None] | None = None
     silent: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -271,13 +272,12 @@ class Director:
             raise Conflict("the media process ended meanwhile")
         if self._preparing[broadcast.id].is_set():
             return self._tell_end(broadcast, BroadcastState.STOPPED, "stopped")
-        self._take_on_air(media, Running(broadcast, plan.tune, order, packets), plan)
+        self._take_on_air(media, Running(broadcast, plan.tune, order, packets, Audience(broadcast.id)), plan)
         return broadcast
 
     def _take_on_air(self, media: MediaPort, running: Running, plan: Plan) -> None:
         tune, key = plan.tune, plan.key
         sessions = self._meant(running)
-        running.audience = {session.channel_id for session in sessions}
         self._send_order(media, running.order, sessions)
         media.send(
             StartAir(
@@ -294,9 +294,11 @@ class Director:
                 block_seed=plan.block_key.seed if plan.block_key else b"",
                 block_frames=tune.block_frames,
                 end_index=tune.end_index,
-                audience=tuple(running.audience),
+                audience=(),
             )
         )
+        for command in running.audience.join(sessions):
+            media.send(command)
         self._feed(media, running, buffered=0)
         self._running[tune.broadcast_id] = running
         self.counters["broadcasts_started"] += 1
@@ -370,11 +372,12 @@ class Director:
             areas = {session.place[0] for session in moved}
         return tuple(dict.fromkeys((*running.broadcast.areas, *sorted(areas))))
 
-    def _try_send(self, media: MediaPort | None, command: Command) -> None:
+    def _try_send(self, media: MediaPort | None, *commands: Command) -> None:
         """Tell the media process, if it is there: when it is not, its sound has ended too."""
         try:
             if media is not None:
-                media.send(command)
+                for command in commands:
+                    media.send(command)
         except MediaError:
             self.counters["media_unreached"] += 1
 
@@ -399,19 +402,22 @@ class Director:
         """An endpoint came, or came to stand elsewhere: what is on air for it and was not before is ordered again,
         and its sound sent from the next frame."""
         for running in list(self._running.values()):
-            had = session.channel_id in running.audience
-            if had or running.stopping is not None or not running.means(session):
+            if session in running.audience or running.stopping is not None or not running.means(session):
                 continue
             self._hub.order([session], running.order.bundle)
-            running.audience.add(session.channel_id)
-            self._try_send(self._media, Audience(running.tune.broadcast_id, (session.channel_id,)))
+            self._try_send(self._media, *running.audience.join([session]))
 
     def left(self, session: Session) -> None:
         """An endpoint's channel is gone. The media process has dropped it by itself."""
         for running in self._running.values():
-            running.audience.discard(session.channel_id)
+            self._try_send(self._media, *running.audience.gone(session))
         for order_id in list(self._repeating):
             self._settled(order_id, session.channel_id)
+
+    def door_changed(self, session: Session, before: Door) -> None:
+        """An endpoint's door or group is another: what it hears goes on by that one, from the next frame."""
+        for running in self._running.values():
+            self._try_send(self._media, *running.audience.door_changed(session))
 
     def answered(self, session: Session, receipts: Sequence[Receipt]) -> None:
         """An endpoint answered: its orders need not be repeated."""

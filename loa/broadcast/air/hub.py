@@ -15,9 +15,10 @@ from typing import Protocol
 
 import structlog
 
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.link_handshake import LinkHandshake
-from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
+from loa.broadcast.air.media_port import AddChannel, Address, Command, DropChannel, MediaPort
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.records import Endpoint
@@ -75,6 +76,7 @@ class Session:
 
     `key_list_version`: of the list in force when it was welcomed; `tell_all` tells it of later ones.
     `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
+    `door`: how sound goes to it; `group`: the multicast group that it is in, while its door is that.
     """
 
     endpoint: Endpoint
@@ -88,6 +90,8 @@ class Session:
     status: Status | None = None
     secret_serial: int = 0
     left: dict[bytes, int] = field(default_factory=dict)
+    door: Door = Door.UNICAST
+    group: Address | None = None
     _outbox: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(OUTBOX_MESSAGES))
 
     def put(self, message: Message) -> None:
@@ -135,6 +139,9 @@ class AirDesk(Protocol):
 
     def left(self, session: Session) -> None:
         """The endpoint's channel is gone too."""
+
+    def door_changed(self, session: Session, before: Door) -> None:
+        """The session's door or group is another: what it hears goes on by that one."""
 
     def answered(self, session: Session, receipts: Sequence[Receipt]) -> None:
         """Receipts came, and are stored."""
