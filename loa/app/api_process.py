@@ -3,57 +3,29 @@ hands over to the core what only the core can do."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
 import structlog
 
-from loa.app import http_face
 from loa.app.health import Health
-from loa.app.in_flight import InFlight
 from loa.app.roles import check_role, cluster_secret
 from loa.app.rooms import open_rooms
+from loa.app.serving import ServingProcess
 from loa.app.store import audio_folder
 from loa.app.tasks import in_background
 from loa.broadcast.live.shared_states import SharedStates
 from loa.broadcast.orders.book import IssuedOrders
 from loa.broadcast.registry.enrolment import Enrolments
-from loa.config import CoreConfig
-from loa.control_api.application import make_application
 from loa.control_api.hand_over import HandOver
 from loa.control_api.services import Services
 from loa.monitoring.metrics import make_exporter
-from loa.timing.clock import Clock, SystemClock
 
 log = structlog.get_logger("loa.app")
 
 
-class ApiProcess:
+class ApiProcess(ServingProcess):
     """Running, between the two ends of `async with`. It has no keys, no media process and no links of its own."""
-
-    def __init__(self, config: CoreConfig, clock: Clock | None = None) -> None:
-        self.config = config
-        self.http_port = config.http_port
-        self.url = ""
-        """Where its HTTP face is, once it is open."""
-        self._clock = clock or SystemClock()
-        self._stack = contextlib.AsyncExitStack()
-        self._closing = asyncio.Event()
-        self._going_down = False
-        self._requests = InFlight()
-        self.replaced = asyncio.Event()
-        """Never set: api processes are as many as one likes."""
-
-    async def __aenter__(self) -> ApiProcess:
-        async with contextlib.AsyncExitStack() as stack:
-            await self._open(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._closing.set()
-        await self._stack.aclose()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         config, clock = self.config, self._clock
@@ -94,35 +66,23 @@ class ApiProcess:
             endpoint_of=rooms.endpoint_of,
             reach_of=rooms.reach_of,
             metrics=make_exporter(self._counters, self._gauges, lambda: 0),
-            not_ready=lambda: "; ".join(self._missing()),
+            not_ready=self._not_ready,
         )
-        application = make_application(services)
-        self._requests.watch(application)
-        self._face = await http_face.serve(application, config, stack)
-        self.http_port, self.url = self._face.port, self._face.url
+        await self._serve(services, stack)
 
     async def welcome(self, show: Callable[[str, str], None]) -> None:
         """The first administrator is the core's to make."""
-
-    async def drain(self) -> None:
-        """Before the end: not ready, and requests in flight have `drain_s` to finish."""
-        self._going_down = True
-        await self._requests.drain(self.config.drain_s)
 
     @property
     def alive(self) -> bool:
         """It has nothing that could hang without it."""
         return True
 
-    def status(self) -> str:
-        """In one line, for people."""
-        lacking = self._missing()
-        return "not ready: " + "; ".join(lacking) if lacking else "ready"
-
     def look_at_keys(self) -> None:
         """There are none here."""
 
-    def _missing(self) -> list[str]:
+    def lacking(self) -> list[str]:
+        """What it lacks to be ready, in words."""
         # Without the core, too, it answers what the store knows: a balancer that left it out would help nobody.
         return [
             *(["the process is going down"] if self._going_down else []),
@@ -132,12 +92,3 @@ class ApiProcess:
 
     def _counters(self) -> Mapping[str, Mapping[str, int]]:
         return {"hand_over": self._hand_over.counters}
-
-    def _gauges(self) -> Mapping[str, float]:
-        return {
-            **self._health.gauges(),
-            **self._live.gauges(),
-            "ready": not self._missing(),
-            "going_down": self._going_down,
-            "requests_in_flight": len(self._requests),
-        }

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from loa.app import http_face
 from loa.app.health import Health
 from loa.app.housekeeping import make_housekeeper
-from loa.app.in_flight import InFlight
 from loa.app.key_keeper import KeyKeeper
 from loa.app.live import tell_states
 from loa.app.roles import check_role, cluster_secret
 from loa.app.rooms import open_rooms
+from loa.app.serving import ServingProcess
 from loa.app.store import store_url
 from loa.app.tasks import cancel, in_background
 from loa.broadcast.air.director import Director
@@ -44,14 +43,13 @@ from loa.broadcast.people.first_user import ensure_first_user
 from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.core_lock import CoreLock
 from loa.config import CoreConfig
-from loa.control_api.application import make_application
 from loa.control_api.first_token import ensure_first_token, private_folder
 from loa.control_api.services import CoreRooms, Services
 from loa.errors import ConfigError, FolderBusy, LoaError, MediaError
 from loa.folder_lock import folder_lock
 from loa.monitoring.metrics import make_exporter
 from loa.monitoring.readiness import Condition, keys_left_s, media_lives, missing
-from loa.timing.clock import Clock, SystemClock
+from loa.timing.clock import Clock
 
 MEDIA_RESTART_S = 0.25
 MEDIA_RESTART_MOST_S = 10.0
@@ -63,44 +61,23 @@ NS_PER_S = 1_000_000_000
 log = structlog.get_logger("loa.core")
 
 
-class Core:
+class Core(ServingProcess):
     """A running core. `async with` opens it and, at the end, stops what is on air and closes everything."""
 
     def __init__(self, config: CoreConfig, clock: Clock | None = None) -> None:
-        self.config = config
-        self._clock = clock or SystemClock()
-        self._stack = contextlib.AsyncExitStack()
+        super().__init__(config, clock)
         self._media_ready = asyncio.Event()
-        self._closing = asyncio.Event()
-        self.replaced = asyncio.Event()
-        """Set when another core has taken the database over: this one must end."""
         self._media_heard_ns = 0
         self._media_pid = 0
         self._media_restarts = 0
         self._key_keeper: KeyKeeper | None = None
         self._media_counters: Mapping[str, int] = {}
-        self._going_down = False
-        self._requests = InFlight()
-        self.http_port = config.http_port
-        self.url = ""
-        """Where its HTTP face is, once it is open."""
         self.admin_token_file = config.data_dir / "admin.token"
-
-    async def __aenter__(self) -> Core:
-        async with contextlib.AsyncExitStack() as stack:
-            await self._open(stack)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._closing.set()
-        await self._stack.aclose()
 
     async def drain(self) -> None:
         """Before the end: not ready, nothing more goes on air, and requests in flight have `drain_s` to finish."""
-        self._going_down = True
         self._director.refuse_new()
-        await self._requests.drain(self.config.drain_s)
+        await super().drain()
 
     def condition(self) -> Condition:
         """How its parts are now."""
@@ -122,10 +99,14 @@ class Core:
 
     def status(self) -> str:
         """In one line, for people."""
-        if lacking := missing(self.condition()):
-            return "not ready: " + "; ".join(lacking)
+        if self.lacking():
+            return super().status()
         linked = sum(session.live for session in self._hub.sessions())
         return f"ready; on air: {len(self._director.on_air())}; endpoints linked: {linked}"
+
+    def lacking(self) -> list[str]:
+        """What it lacks to be ready, in words."""
+        return missing(self.condition())
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         config, clock = self.config, self._clock
@@ -211,13 +192,10 @@ class Core:
             endpoint_of=rooms.endpoint_of,
             reach_of=rooms.reach_of,
             metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
-            not_ready=lambda: "; ".join(missing(self.condition())),
+            not_ready=self._not_ready,
         )
         self.services = services
-        application = make_application(services, secret)
-        self._requests.watch(application)
-        self._face = await http_face.serve(application, config, stack)
-        self.http_port, self.url = self._face.port, self._face.url
+        await self._serve(services, stack, secret)
         stack.callback(self._hub.close)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()
@@ -327,11 +305,7 @@ class Core:
         sessions = list(self._hub.sessions())
         now = self.condition()
         return {
-            **self._health.gauges(),
-            **self._live.gauges(),
-            "ready": not missing(now),
-            "going_down": now.going_down,
-            "requests_in_flight": len(self._requests),
+            **super()._gauges(),
             "media_up": now.media_up,
             "media_silent_seconds": now.media_silent_s,
             "disk_least_bytes": now.disk_least_bytes,

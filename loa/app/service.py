@@ -13,6 +13,7 @@ import structlog
 from loa.app.api_process import ApiProcess
 from loa.app.core import Core
 from loa.app.sd_notify import ServiceManager, telling
+from loa.app.serving import ServingProcess
 from loa.config import CoreConfig
 from loa.errors import StoreError
 
@@ -51,7 +52,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
     when it cannot start.
     """
     signals = _Signals()
-    core = ApiProcess(config) if config.role == "api" else Core(config)
+    core: ServingProcess = ApiProcess(config) if config.role == "api" else Core(config)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, core.look_at_keys)
     with ServiceManager.take(os.environ) as manager:
         opening = await signals.or_done(core.__aenter__())
@@ -85,7 +86,7 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
         task.result()
 
 
-async def _welcome(core: Core | ApiProcess, announce: Callable[[str], None]) -> None:
+async def _welcome(core: ServingProcess, announce: Callable[[str], None]) -> None:
     def show(login: str, password: str) -> None:
         announce(
             f"loa: tài khoản quản trị: {login}, mật khẩu dùng một lần: {password} (chỉ hiện một lần)"
