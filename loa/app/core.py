@@ -130,7 +130,6 @@ class Core(ServingProcess):
         if await ensure_first_token(rooms.tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
             log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
         self._hub = Hub(
-            areas=rooms.areas,
             endpoints=rooms.endpoints,
             receipts=rooms.receipts,
             keyring=keyring,

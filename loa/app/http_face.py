@@ -13,6 +13,8 @@ from loa.config import CoreConfig
 from loa.errors import ConfigError
 
 SHUTDOWN_S = 2.0
+BACKLOG = 4096
+"""Connections that the kernel holds until they are taken: a city comes back at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ async def serve(application: web.Application, config: CoreConfig, stack: context
     stack.push_async_callback(runner.cleanup)
     context = None if tls is None else tls.context
     try:
-        await web.TCPSite(runner, config.http_host, config.http_port, ssl_context=context).start()
+        await web.TCPSite(runner, config.http_host, config.http_port, backlog=BACKLOG, ssl_context=context).start()
     except OSError as error:
         where = f"{config.http_host}:{config.http_port}"
         raise ConfigError(f"http_host, http_port: cannot listen on {where}: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from loa.app.tasks import in_background
-from loa.broadcast.air.hub import Session
+from loa.broadcast.air.session import Session
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.live.event_stream import EventStream
 from loa.broadcast.live.redis_address import parse

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Middleware
 from loa.control_api import access_log, auth, handed_over, problems, security_headers
 from loa.control_api.hand_over import HandOver
 from loa.control_api.handed_over import ClusterSecret
+from loa.control_api.link_sweep import SWEEP, LinkSweep, sweeping
 from loa.control_api.places import TAKEN
 from loa.control_api.rate_limits import LIMITS
 from loa.control_api.services import SERVICES, Services
@@ -29,6 +30,8 @@ def make_application(services: Services, secret: ClusterSecret | None = None) ->
     app[SERVICES] = services
     app[LIMITS] = services.limits
     app[TAKEN] = Counter()
+    app[SWEEP] = LinkSweep()
+    app.cleanup_ctx.append(sweeping)
     app[auth.DECLARED] = {operation.route: operation for operation in OPERATIONS}
     for operation in OPERATIONS:
         handler = operation.handler

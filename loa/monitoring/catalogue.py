@@ -95,6 +95,7 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "refused_unknown_endpoint": "Links refused: nobody of that id is enrolled.",
         "refused_revoked": "Links refused: the endpoint is revoked.",
         "refused_bad_proof": "Links refused: the device key did not sign the handshake.",
+        "links_too_slow": "Links that were ended because the endpoint did not take what it was sent.",
         "refused_timeout": "Links refused: the handshake took too long, or too many came at once.",
         "refused_too_large": "Links refused: a message is too large.",
         "refused_shutdown": "Links refused: the core could not serve then.",

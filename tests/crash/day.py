@@ -77,7 +77,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     audio = folder / "audio"
     pool = IngestPool(lambda _: ThreadPoolExecutor(1))
     library = await Library.open(db, await AudioFolder.open(audio), audio / "tmp", pool)
-    hub = Hub(areas=areas, endpoints=endpoints, receipts=receipts, keyring=keyring, clock=clock)
+    hub = Hub(endpoints=endpoints, receipts=receipts, keyring=keyring, clock=clock)
     book = OrderBook(db, keyring)
     director = Director(
         hub=hub, book=book, broadcasts=broadcasts, endpoints=endpoints, library=library, clock=clock

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from loa.broadcast.air import media_port
 from loa.broadcast.air.door import Door
-from loa.broadcast.air.hub import Session
 from loa.broadcast.air.media_port import Address, Command
+from loa.broadcast.air.session import Session
 
 
 @dataclass(frozen=True, slots=True)

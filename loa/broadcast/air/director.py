@@ -19,19 +19,19 @@ from loa.broadcast.air.audience import Audience
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.generation import LEADS_MS, Plan, Request, plan_generation
-from loa.broadcast.air.hub import Hub, Session
+from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_port import (
     AirEnded,
     AirProgress,
     Command,
     Frames,
     MediaPort,
-    SendOrder,
-    SettleOrder,
     StartAir,
     StopAir,
 )
+from loa.broadcast.air.order_sender import OrderSender
 from loa.broadcast.air.scribe import Scribe
+from loa.broadcast.air.session import Session
 from loa.broadcast.content.library import Library
 from loa.broadcast.journal.act import Act, system
 from loa.broadcast.orders.book import IssuedOrder, OrderBook
@@ -43,7 +43,7 @@ from loa.codecs.link_wire import Receipt
 from loa.codecs.order_wire import Stop, Tune
 from loa.codecs.signed import KEY_ID_BYTES, SigningKey
 from loa.errors import Conflict, LoaError, MediaError, StoreError
-from loa.model import BroadcastState, ReceiptState, new_id
+from loa.model import BroadcastState, new_id
 from loa.timing.clock import Clock
 
 BUFFER_FRAMES = 250
@@ -52,7 +52,6 @@ STOP_FADE_MS = 50
 STOP_ORDER_VALID_MS = 600_000
 AIR_END_S = 1.0
 CLOSE_S = 5.0
-MAX_REPEATING = 1024
 MAX_AREAS_MOVED_TO = 32
 """Areas that a stop names beside the targets; where it would be more, the tops of the tree."""
 _GOING_DOWN = "the core is going down"
@@ -113,7 +112,7 @@ class Director:
         self._epoch: EpochSecrets | None = None
         self._running: dict[bytes, Running] = {}
         self._preparing: dict[bytes, asyncio.Event] = {}  # set: stopped before it began
-        self._repeating: dict[bytes, set[bytes]] = {}
+        self._orders = OrderSender(hub, lambda command: self._try_send(self._media, command))
         self._endings: set[asyncio.Task[None]] = set()
         self._refusing = False
         self._closing = False
@@ -123,7 +122,7 @@ class Director:
     def open_epoch(self, media: MediaPort, epoch: EpochSecrets) -> None:
         """A media process is up; broadcasts from now on belong to its epoch."""
         self._media, self._epoch = media, epoch
-        self._repeating.clear()
+        self._orders.clear()
 
     def close_epoch(self) -> None:
         """The media process is gone, and with it what was on air."""
@@ -278,7 +277,7 @@ class Director:
     def _take_on_air(self, media: MediaPort, running: Running, plan: Plan) -> None:
         tune, key = plan.tune, plan.key
         sessions = self._meant(running)
-        self._send_order(media, running.order, sessions)
+        self._orders.send(media, running.order, sessions)
         media.send(
             StartAir(
                 broadcast_id=tune.broadcast_id,
@@ -314,15 +313,6 @@ class Director:
             running.fed += len(chunk)
             room -= len(chunk)
 
-    def _send_order(self, media: MediaPort, order: IssuedOrder, sessions: Sequence[Session]) -> None:
-        channels = tuple(session.channel_id for session in sessions)
-        if order.datagram is not None and channels:
-            media.send(SendOrder(order.order_id, order.datagram, channels))
-            self._repeating[order.order_id] = set(channels)
-            while len(self._repeating) > MAX_REPEATING:
-                del self._repeating[next(iter(self._repeating))]
-        self._hub.order(sessions, order.bundle)
-
     # --- stopping ---------------------------------------------------------------------------------------------
 
     async def stop(self, broadcast_id: bytes, act: Act) -> Broadcast:
@@ -356,7 +346,7 @@ class Director:
                 act=act,
             )
             if media is not None and media is self._media:
-                self._send_order(media, order, self._meant(running))
+                self._orders.send(media, order, self._meant(running))
             async with asyncio.timeout(AIR_END_S):
                 await running.silent.wait()
         except (TimeoutError, MediaError):
@@ -384,7 +374,7 @@ class Director:
     def _finish(self, running: Running, state: BroadcastState, reason: str) -> None:
         if self._running.pop(running.broadcast.id, None) is None:
             return
-        self._repeating.pop(running.order.order_id, None)
+        self._orders.forget(running.order.order_id)
         running.broadcast = self._tell_end(running.broadcast, state, reason)
         running.silent.set()
         running.ended.set()
@@ -411,8 +401,7 @@ class Director:
         """An endpoint's channel is gone. The media process has dropped it by itself."""
         for running in self._running.values():
             self._try_send(self._media, *running.audience.gone(session))
-        for order_id in list(self._repeating):
-            self._settled(order_id, session.channel_id)
+        self._orders.left(session)
 
     def door_changed(self, session: Session, before: Door) -> None:
         """An endpoint's door or group is another: what it hears goes on by that one, from the next frame."""
@@ -420,20 +409,8 @@ class Director:
             self._try_send(self._media, *running.audience.door_changed(session))
 
     def answered(self, session: Session, receipts: Sequence[Receipt]) -> None:
-        """An endpoint answered: its orders need not be repeated."""
-        for receipt in receipts:
-            # A refusal may be of false bytes that somebody sent under the order's name: the true ones go on.
-            if receipt.state != ReceiptState.REFUSED and self._settled(receipt.order_id, session.channel_id):
-                self._try_send(self._media, SettleOrder(receipt.order_id, (session.channel_id,)))
-
-    def _settled(self, order_id: bytes, channel_id: bytes) -> bool:
-        waiting = self._repeating.get(order_id)
-        if waiting is None or channel_id not in waiting:
-            return False
-        waiting.discard(channel_id)
-        if not waiting:
-            del self._repeating[order_id]
-        return True
+        """An endpoint answered."""
+        self._orders.answered(session, receipts)
 
     async def order_anew(self, revoked: Collection[bytes]) -> None:
         """Order again, by the key in use, what is on air by the order of a key in `revoked` (ids): who comes later
@@ -453,7 +430,7 @@ class Director:
             if media is None or running.stopping is not None or running.ended.is_set():
                 continue
             running.order = order
-            self._send_order(media, order, self._meant(running))
+            self._orders.send(media, order, self._meant(running))
 
     # --- the media process tells ------------------------------------------------------------------------------
 

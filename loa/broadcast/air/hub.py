@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
+from loa.broadcast.air.departures import Departures
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.link_handshake import LinkHandshake
-from loa.broadcast.air.media_port import AddChannel, Address, Command, DropChannel, MediaPort
+from loa.broadcast.air.mailing import Mailing
+from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
+from loa.broadcast.air.session import Session, Transport
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.records import Endpoint
-from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
+from loa.broadcast.registry.gathered import Gathered
 from loa.codecs import link_wire
 from loa.codecs.channel_wire import CHANNEL_ID_BYTES
-from loa.codecs.key_schedule import LinkKeys
 from loa.codecs.link_wire import (
     Bye,
-    Message,
     OrderMessage,
     Receipt,
     ReceiptsAck,
@@ -38,97 +38,17 @@ from loa.codecs.link_wire import (
     Status,
 )
 from loa.codecs.statement_wire import Beacon, Placement
-from loa.errors import LinkError, LoaError, MediaError, NotFound, StoreError, WireError
+from loa.errors import LinkError, LoaError, MediaError, StoreError, WireError
 from loa.timing.clock import Clock
 
 HANDSHAKE_TIMEOUT_S = 10.0
 MAX_HALF_OPEN = 256
-"""Links that have not proved themselves yet; further ones are sent away until some have."""
-MAX_LEFT_AREAS = 64
-"""Areas that an endpoint has left which are remembered; then the first are forgotten."""
-MAX_LEFT_ENDPOINTS = 20_000
-"""Endpoints that have moved of which that is remembered."""
+"""Links that prove themselves at once; further ones wait for their turn, within the time of the handshake."""
 _MOVES_AT_ONCE = 50
-OUTBOX_MESSAGES = 256
-"""Messages that wait for a slow endpoint; one more ends the link, and the next link starts with what is on air."""
 
 _NO_EPOCH = "shutdown: no epoch is open, come again"
 
 log = structlog.get_logger("loa.hub")
-
-
-class Transport(Protocol):
-    """A message pipe to one endpoint. `receive` and `send` raise LinkError once the other end is gone."""
-
-    async def receive(self) -> bytes:
-        """The next whole message, at most link_wire.MAX_MESSAGE_BYTES."""
-
-    async def send(self, message: bytes) -> None:
-        """Send one message."""
-
-    async def close(self) -> None:
-        """Close; never raises."""
-
-
-@dataclass(eq=False, slots=True)
-class Session:
-    """An endpoint whose link is up, or whose media channel outlives its link for a while.
-
-    `key_list_version`: of the list in force when it was welcomed; `tell_all` tells it of later ones.
-    `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
-    `door`: how sound goes to it; `group`: the multicast group that it is in, while its door is that.
-    """
-
-    endpoint: Endpoint
-    place: tuple[bytes, ...]
-    channel_id: bytes
-    keys: LinkKeys
-    connected_ms: int
-    key_list_version: int
-    live: bool = True
-    bound: bool = False
-    status: Status | None = None
-    secret_serial: int = 0
-    left: dict[bytes, int] = field(default_factory=dict)
-    door: Door = Door.UNICAST
-    group: Address | None = None
-    _outbox: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(OUTBOX_MESSAGES))
-
-    def put(self, message: Message) -> None:
-        """Queue a message. A full queue ends the link: what waits there is too old to be of use."""
-        if not self.live:
-            return
-        try:
-            self._outbox.put_nowait(link_wire.encode(message))
-        except asyncio.QueueFull:
-            self.end()
-
-    def put_secret(self, epoch: EpochSecrets) -> None:
-        """Queue the epoch secret in force, unless this link has it: a serial is sealed once on a link."""
-        if epoch.serial > self.secret_serial:
-            self.secret_serial = epoch.serial
-            self.put(epoch.sealed(self.keys))
-
-    def has_stood_in(self, areas: Iterable[bytes], since_ms: int) -> bool:
-        """Whether the endpoint has left one of these areas since then."""
-        return bool(self.left) and any(self.left.get(area, -1) >= since_ms for area in areas)
-
-    def end(self) -> None:
-        """End the link after nothing more; what is queued is dropped when the queue is full."""
-        self.live = False
-        while self._outbox.full():
-            self._outbox.get_nowait()
-        self._outbox.put_nowait(None)
-
-    def bye(self, reason: str, detail: str = "") -> None:
-        """Say why, then end."""
-        self.put(Bye(reason, detail))
-        self.end()
-
-    async def drain_to(self, transport: Transport) -> None:
-        """Send what is queued, until the session ends."""
-        while (message := await self._outbox.get()) is not None:
-            await transport.send(message)
 
 
 class AirDesk(Protocol):
@@ -153,15 +73,14 @@ class Hub:
     def __init__(
         self,
         *,
-        areas: Areas,
         endpoints: Endpoints,
         receipts: Receipts,
         keyring: KeyRing,
         clock: Clock,
         media_advertise: str = "",
     ) -> None:
-        self._areas = areas
         self._endpoints = endpoints
+        self._placed = Gathered(self._ask_placed)
         self._receipts = receipts
         self._keyring = keyring
         self._clock = clock
@@ -172,9 +91,9 @@ class Hub:
         self._media_port = 0
         self._epoch: EpochSecrets | None = None
         self._desk: AirDesk | None = None
-        self._half_open = 0
-        # What endpoints whose link may come back have left; the oldest are forgotten.
-        self._left: OrderedDict[bytes, dict[bytes, int]] = OrderedDict()
+        self._half_open = asyncio.Semaphore(MAX_HALF_OPEN)
+        self._mailing = Mailing()
+        self._departures = Departures()
         self.counters: Counter[str] = Counter()
 
     def open_epoch(self, media: MediaPort, media_port: int, epoch: EpochSecrets, desk: AirDesk) -> None:
@@ -208,35 +127,31 @@ class Hub:
         self.counters["links"] += 1
         session: Session | None = None
         try:
-            if self._half_open >= MAX_HALF_OPEN:
-                raise LinkError("timeout: too many links at once, come again")
-            self._half_open += 1
-            try:
-                async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-                    session, epoch = await self._handshake(transport)
-            finally:
-                self._half_open -= 1
-            await self._run(session, epoch, transport)
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                hello = await transport.receive()
+                async with self._half_open:
+                    session, epoch = await self._handshake(transport, hello)
+            await self._run(session, epoch)
         except TimeoutError:
-            await self._refuse(transport, "timeout", "the handshake took too long")
+            self._refuse(transport, "timeout", "the handshake took too long")
         except LinkError as error:
             reason, _, detail = str(error).partition(": ")
             if reason != "closed":
-                await self._refuse(transport, reason, detail)
+                self._refuse(transport, reason, detail)
         except LoaError as error:
             log.error("a link could not be served", error=str(error))
-            await self._refuse(transport, "shutdown", "the core cannot serve now, come again")
+            self._refuse(transport, "shutdown", "the core cannot serve now, come again")
         finally:
             if session is not None:
                 self._link_ended(session)
             await transport.close()
 
-    async def _handshake(self, transport: Transport) -> tuple[Session, EpochSecrets]:
-        handshake = LinkHandshake(await transport.receive())
-        try:
-            endpoint = await self._endpoints.get(handshake.hello.endpoint_id)
-        except NotFound as error:
-            raise LinkError("unknown_endpoint: nobody with this id is enrolled") from error
+    async def _handshake(self, transport: Transport, hello: bytes) -> tuple[Session, EpochSecrets]:
+        handshake = LinkHandshake(hello)
+        found = await self._placed.of(handshake.hello.endpoint_id)
+        if found is None:
+            raise LinkError("unknown_endpoint: nobody with this id is enrolled")
+        endpoint, placement = found
         if endpoint.revoked_ms is not None:
             raise LinkError("revoked: this endpoint has been revoked")
         epoch = self._epoch
@@ -244,7 +159,7 @@ class Hub:
             raise LinkError(_NO_EPOCH)
         channel_id = secrets.token_bytes(CHANNEL_ID_BYTES)
         key_list_version = self._keyring.key_list.version
-        await transport.send(
+        transport.send(
             handshake.welcome(
                 self._keyring.order_key,
                 key_list_version=key_list_version,
@@ -256,11 +171,14 @@ class Hub:
             )
         )
         keys = handshake.proof(await transport.receive(), endpoint.device_key)
-        place = await self._areas.path(endpoint.area_id)
         now_ms = self._clock.utc_ns() // 1_000_000
-        return Session(endpoint, place, channel_id, keys, now_ms, key_list_version), epoch
+        session = Session(endpoint, placement.areas, channel_id, keys, now_ms, key_list_version, transport)
+        return session, epoch
 
-    async def _run(self, session: Session, epoch: EpochSecrets, transport: Transport) -> None:
+    async def _ask_placed(self, endpoint_ids: Sequence[bytes]) -> Mapping[bytes, tuple[Endpoint, Placement]]:
+        return {found[0].id: found for found in await self._endpoints.placed(endpoint_ids)}
+
+    async def _run(self, session: Session, epoch: EpochSecrets) -> None:
         desk = self._desk
         if desk is None or epoch is not self._epoch:
             raise LinkError(_NO_EPOCH)
@@ -270,40 +188,33 @@ class Hub:
             self._forget(old)
         self._by_endpoint[session.endpoint.id] = session
         self._by_channel[session.channel_id] = session
-        session.left = self._left.get(session.endpoint.id, {})
+        session.left = self._departures.of(session.endpoint.id)
         self._tell_media(AddChannel(session.channel_id, session.keys.channel_secret))
         if session.key_list_version != self._keyring.key_list.version:
             # It changed since the welcome, and this session was not there yet to be told.
             session.put(StatementMessage(self._keyring.key_list_envelope))
         # Asked again now that `revoke` and `moved` can see the session: the device may have taken its time over the
         # proof.
-        ((endpoint, placement),) = await self._endpoints.placed([session.endpoint.id])
-        if endpoint.revoked_ms is not None:
+        found = await self._placed.of(session.endpoint.id)
+        if not session.live:
+            return  # replaced, revoked or of an epoch that is over: it has been told so
+        if found is None or found[0].revoked_ms is not None:
             self._forget(session)
             raise LinkError("revoked: this endpoint has been revoked")
-        if epoch is not self._epoch:
-            raise LinkError(_NO_EPOCH)
+        endpoint, placement = found
         if placement.serial >= session.endpoint.placement_serial:
             session.endpoint, session.place = endpoint, placement.areas
         session.put(StatementMessage(placement.seal(self._keyring.order_key)))
         session.put_secret(epoch)
         await desk.joined(session)
         log.info("link up", endpoint=session.endpoint.name)
-        reader = asyncio.create_task(self._read(session, transport, desk))
-        writer = asyncio.create_task(session.drain_to(transport))
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            await self._read(session, desk)
         finally:
-            reader.cancel()
-            writer.cancel()
-            results = await asyncio.gather(reader, writer, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            self.counters["links_too_slow"] += session.too_slow
 
-    async def _read(self, session: Session, transport: Transport, desk: AirDesk) -> None:
-        while session.live:
-            data = await transport.receive()
+    async def _read(self, session: Session, desk: AirDesk) -> None:
+        while (data := await session.receive()) is not None:
             try:
                 message = link_wire.decode(data)
             except WireError as error:
@@ -328,13 +239,12 @@ class Hub:
             return
         session.put(ReceiptsAck(tuple(acks)))
 
-    async def _refuse(self, transport: Transport, reason: str, detail: str) -> None:
+    def _refuse(self, transport: Transport, reason: str, detail: str) -> None:
         self.counters[f"refused_{reason}"] += 1
         log.info("link refused", reason=reason, detail=detail)
         try:
-            async with asyncio.timeout(1.0):
-                await transport.send(link_wire.encode(Bye(reason[:32], detail[:256])))
-        except (LinkError, TimeoutError):
+            transport.send(link_wire.encode(Bye(reason[:32], detail[:256])))
+        except LinkError:
             self.counters["refusals_unheard"] += 1
 
     def _link_ended(self, session: Session) -> None:
@@ -371,17 +281,16 @@ class Hub:
             if not session.live:
                 self._forget(session)
 
-    def order(self, sessions: Iterable[Session], bundle: bytes) -> None:
+    def order(self, sessions: Sequence[Session], bundle: bytes) -> None:
         """Send an order bundle by link."""
-        message = OrderMessage(bundle)
-        for session in sessions:
-            session.put(message)
+        self._send_all(sessions, link_wire.encode(OrderMessage(bundle)))
 
     def tell_all(self, statement: bytes) -> None:
         """Send a signed statement (a new key list, a beacon) over every link."""
-        message = StatementMessage(statement)
-        for session in self.sessions():
-            session.put(message)
+        self._send_all(list(self.sessions()), link_wire.encode(StatementMessage(statement)))
+
+    def _send_all(self, sessions: Sequence[Session], message: bytes) -> None:
+        self._mailing.send(sessions, lambda session: session.post(message))
 
     async def moved(self, endpoint_ids: Iterable[bytes]) -> None:
         """These endpoints have a new placement in the store: those that are here are sent it at once.
@@ -402,13 +311,8 @@ class Hub:
 
     async def _move(self, session: Session, endpoint: Endpoint, placement: Placement) -> None:
         now_ms = self._clock.utc_ns() // 1_000_000
-        session.left |= {area: now_ms for area in session.place if area not in placement.areas}
-        while len(session.left) > MAX_LEFT_AREAS:
-            del session.left[next(iter(session.left))]
-        self._left[endpoint.id] = session.left
-        self._left.move_to_end(endpoint.id)
-        while len(self._left) > MAX_LEFT_ENDPOINTS:
-            self._left.popitem(last=False)
+        gone = [area for area in session.place if area not in placement.areas]
+        session.left = self._departures.note(endpoint.id, gone, now_ms)
         session.endpoint, session.place = endpoint, placement.areas
         session.put(StatementMessage(placement.seal(self._keyring.order_key)))
         self.counters["placements"] += 1
@@ -424,10 +328,9 @@ class Hub:
 
     def renew_secret(self) -> None:
         """Give everybody who is linked a new epoch secret."""
-        if self._epoch is not None:
-            self._epoch.renew()
-            for session in self.sessions():
-                session.put_secret(self._epoch)
+        if (epoch := self._epoch) is not None:
+            epoch.renew()
+            self._mailing.send(list(self.sessions()), lambda session: session.put_secret(epoch))
 
     def close(self) -> None:
         """End all links."""

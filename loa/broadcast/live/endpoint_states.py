@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from loa.broadcast.air.hub import Hub, Session
+from loa.broadcast.air.hub import Hub
+from loa.broadcast.air.session import Session
 from loa.codecs import link_wire
 from loa.codecs.link_wire import Status
 from loa.errors import WireError

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from loa.broadcast.air.hub import Session
+from loa.broadcast.air.session import Session
 from loa.broadcast.live.endpoint_states import GONE, EndpointState, state_of
 from loa.broadcast.live.redis_line import RedisLine, Value
 from loa.codecs.link_wire import Status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -49,7 +49,8 @@ class Receipts:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._targets = OrderTargets()
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._count = 0  # of the receipts that wait
         self._full = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
@@ -68,14 +69,12 @@ class Receipts:
             return []
         done: asyncio.Future[list[Ack]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(endpoint_id, receipts, now_ms, done))
-        if self._count() >= GROUP_RECEIPTS:
+        self._count += len(receipts)
+        if self._count >= GROUP_RECEIPTS:
             self._full.set()
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_groups())
         return await done
-
-    def _count(self) -> int:
-        return sum(len(waiting.receipts) for waiting in self._waiting)
 
     async def _write_groups(self) -> None:
         try:
@@ -97,7 +96,7 @@ class Receipts:
             self._writer = None
 
     async def _wait_for_more(self) -> None:
-        if self._count() < GROUP_RECEIPTS and not self._closed:
+        if self._count < GROUP_RECEIPTS and not self._closed:
             self._full.clear()
             try:
                 async with asyncio.timeout(GROUP_WAIT_S):
@@ -106,11 +105,12 @@ class Receipts:
                 return
 
     def _take_group(self) -> list[_Waiting]:
-        count = taken = 0
-        while taken < len(self._waiting) and count < GROUP_RECEIPTS:
-            count += len(self._waiting[taken].receipts)
-            taken += 1
-        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        group: list[_Waiting] = []
+        count = 0
+        while self._waiting and count < GROUP_RECEIPTS:
+            group.append(self._waiting.popleft())
+            count += len(group[-1].receipts)
+        self._count -= count
         return group
 
     async def _write(self, group: list[_Waiting]) -> None:

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from loa.broadcast.air import media_port
 from loa.broadcast.air.audience import Audience
 from loa.broadcast.air.door import Door
-from loa.broadcast.air.hub import Session
 from loa.broadcast.air.media_port import Address, Command
+from loa.broadcast.air.session import Session
 from tests.broadcast.air.sessions import session
 
 ID = b"broadcast number"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loa.broadcast.air.hub import Session
+from loa.broadcast.air.session import Session
 from loa.broadcast.live import shared_states
 from loa.broadcast.live.endpoint_states import GONE, EndpointState
 from loa.broadcast.live.redis_line import RedisLine

@@ -1,0 +1,120 @@
+"""An endpoint whose link is up: what is known of it, and what is said to it.
+
+A session has no queue and no task of its own: what it is told goes to its transport at once, which keeps what the
+network does not take yet. The one task of a link reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from loa.broadcast.air.door import Door
+from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.media_port import Address
+from loa.broadcast.records import Endpoint
+from loa.codecs import link_wire
+from loa.codecs.key_schedule import LinkKeys
+from loa.codecs.link_wire import Bye, Message, Status
+from loa.errors import LinkError
+
+MAX_UNSENT_BYTES = 256 * 1024
+"""What may wait for a slow endpoint; then the link ends, and the next one starts with what is on air."""
+
+
+class Transport(Protocol):
+    """A message pipe to one endpoint."""
+
+    async def receive(self) -> bytes:
+        """The next whole message, at most link_wire.MAX_MESSAGE_BYTES. LinkError once the other end is gone."""
+
+    def send(self, message: bytes) -> None:
+        """Hand one message to the network; never waits. LinkError once the other end is gone."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of what was sent the network has not taken yet."""
+
+    async def close(self) -> None:
+        """Send what waits, within a moment, and close; never raises."""
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """An endpoint whose link is up, or whose media channel outlives its link for a while.
+
+    `key_list_version`: of the list in force when it was welcomed; the hub tells it of later ones.
+    `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
+    `door`: how sound goes to it; `group`: the multicast group that it is in, while its door is that.
+    `too_slow`: it was ended because it did not take what it was sent.
+    """
+
+    endpoint: Endpoint
+    place: tuple[bytes, ...]
+    channel_id: bytes
+    keys: LinkKeys
+    connected_ms: int
+    key_list_version: int
+    transport: Transport
+    live: bool = True
+    bound: bool = False
+    too_slow: bool = False
+    door: Door = Door.UNICAST
+    group: Address | None = None
+    status: Status | None = None
+    secret_serial: int = 0
+    left: dict[bytes, int] = field(default_factory=dict)
+    _reading: asyncio.Timeout | None = None
+
+    def put(self, message: Message) -> None:
+        """Say something to this endpoint alone."""
+        self.post(link_wire.encode(message))
+
+    def post(self, message: bytes) -> None:
+        """Send an encoded message. Once MAX_UNSENT_BYTES wait the link ends: what waits is too old to be of use."""
+        if not self.live:
+            return
+        self.too_slow = self.transport.unsent_bytes > MAX_UNSENT_BYTES
+        if self.too_slow:
+            self.end()
+            return
+        try:
+            self.transport.send(message)
+        except LinkError:
+            self.end()
+
+    def put_secret(self, epoch: EpochSecrets) -> None:
+        """Send the epoch secret in force, unless this link has it: a serial is sealed once on a link."""
+        if self.live and epoch.serial > self.secret_serial:
+            self.secret_serial = epoch.serial
+            self.put(epoch.sealed(self.keys))
+
+    def has_stood_in(self, areas: Iterable[bytes], since_ms: int) -> bool:
+        """Whether the endpoint has left one of these areas since then."""
+        return bool(self.left) and any(self.left.get(area, -1) >= since_ms for area in areas)
+
+    def end(self) -> None:
+        """End the link after what has been sent."""
+        self.live = False
+        if self._reading is not None:
+            self._reading.reschedule(asyncio.get_running_loop().time())
+            self._reading = None
+
+    def bye(self, reason: str, detail: str = "") -> None:
+        """Say why, then end."""
+        self.put(Bye(reason, detail))
+        self.end()
+
+    async def receive(self) -> bytes | None:
+        """The endpoint's next message; None once the session has ended. LinkError as of the transport."""
+        if not self.live:
+            return None
+        try:
+            async with asyncio.timeout(None) as self._reading:
+                return await self.transport.receive()
+        except TimeoutError:
+            return None
+        finally:
+            self._reading = None

@@ -1,0 +1,73 @@
+"""A session: what it is told is sent at once, until it does not take it or is over."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.session import MAX_UNSENT_BYTES
+from loa.codecs.link_wire import Bye, OrderMessage, SecretMessage
+from tests.broadcast.air.sessions import Wire, session
+
+
+async def test_what_it_is_told_goes_out_in_order() -> None:
+    wire = Wire()
+    link = session(wire=wire)
+    link.put(OrderMessage(b"first"))
+    link.put(OrderMessage(b"second"))
+    link.bye("shutdown", "later")
+    link.put(OrderMessage(b"third"))
+    assert wire.said == [OrderMessage(b"first"), OrderMessage(b"second"), Bye("shutdown", "later")]
+    assert not link.live
+
+
+async def test_one_that_takes_nothing_is_ended_and_nobody_waits_for_it() -> None:
+    wire = Wire(unsent_bytes=MAX_UNSENT_BYTES)
+    link = session(wire=wire)
+    link.put(OrderMessage(b"it still waits"))
+    wire.unsent_bytes += 1
+    link.put(OrderMessage(b"too much"))
+    assert wire.said == [OrderMessage(b"it still waits")]
+    assert (link.live, link.too_slow) == (False, True)
+
+
+async def test_one_whose_other_end_is_gone_is_over() -> None:
+    link = session(wire=Wire(gone=True))
+    link.put(OrderMessage(b"x"))
+    assert (link.live, link.too_slow) == (False, False)
+
+
+async def test_the_end_wakes_who_reads() -> None:
+    wire = Wire()
+    link = session(wire=wire)
+    wire.coming.put_nowait(b"a message")
+    assert await link.receive() == b"a message"
+    reading = asyncio.create_task(link.receive())
+    await asyncio.sleep(0)
+    link.end()
+    assert await reading is None
+    assert await link.receive() is None
+
+
+async def test_an_end_between_two_messages_is_seen_by_the_next_read() -> None:
+    wire = Wire()
+    link = session(wire=wire)
+    wire.coming.put_nowait(b"a message")
+    await link.receive()
+    link.end()
+    link.end()
+    wire.coming.put_nowait(b"another")
+    assert await link.receive() is None
+
+
+async def test_a_serial_is_sealed_once_on_a_link() -> None:
+    wire, epoch = Wire(), EpochSecrets(b"epoch id")
+    link = session(wire=wire)
+    link.put_secret(epoch)
+    link.put_secret(epoch)
+    epoch.renew()
+    link.put_secret(epoch)
+    link.end()
+    epoch.renew()
+    link.put_secret(epoch)
+    assert [each.serial for each in wire.said if isinstance(each, SecretMessage)] == [1, 2]
