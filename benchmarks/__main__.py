@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import Figure, Measured, api, fanout, orders, speaker, srtp, store
+from benchmarks import Figure, Measured, api, arbiter, fanout, orders, speaker, srtp, store
 
 ALL: dict[str, Callable[[], Measured]] = {
     "fanout": fanout.measure,
+    "arbiter": arbiter.measure,
     "srtp": srtp.measure,
     "speaker": speaker.measure,
     "orders": orders.measure,
