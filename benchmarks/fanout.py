@@ -30,9 +30,7 @@ def measure() -> list[Figure]:
         program = Path(folder) / "fanout"
         source = Path(__file__).with_suffix(".c")
         subprocess.run(["cc", "-O2", "-o", program, source], check=True)
-        table = AddressTable(socket.AF_INET6)
-        for number in range(ADDRESSES):
-            table.put(number.to_bytes(8, "big"), (f"127.1.{number // 250}.{1 + number % 250}", port))
+        table = AddressTable.of((f"127.1.{number // 250}.{1 + number % 250}", port) for number in range(ADDRESSES))
         loa, c = [], []
         with open_media_socket("::", 0, new_values()) as sending:
             fanout = Fanout(sending)

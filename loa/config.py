@@ -69,6 +69,9 @@ class CoreConfig(BaseSettings):
     )
     media_host: str = Field(default="127.0.0.1", description="Address the media socket is bound to.")
     media_port: int = Field(default=0, ge=0, le=65_535, description="Its UDP port; 0 takes a free one.")
+    media_threads: int = Field(
+        default=0, ge=0, le=8, description="How many threads send the sound; 0: one for each core, at most 8."
+    )
     media_advertise: str = Field(
         default="", max_length=255, description="Media host told to endpoints; empty: the host of their link."
     )

@@ -153,7 +153,7 @@ class Core(ServingProcess):
         await self._health.first_look()
         in_background(stack, self._health.run())
         # The first one is waited for: an address that is taken must be said, not tried for ever.
-        media = await start_media_process(config.media_host, config.media_port)
+        media = await start_media_process(config.media_host, config.media_port, config.media_threads)
         self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
         for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             in_background(stack, work)
@@ -212,7 +212,9 @@ class Core(ServingProcess):
         while True:
             try:
                 if media is None:
-                    media = await start_media_process(self.config.media_host, self.config.media_port)
+                    media = await start_media_process(
+                        self.config.media_host, self.config.media_port, self.config.media_threads
+                    )
                 self._media_pid = media.pid
                 await self._follow_media(media)
                 failures = 0

@@ -28,6 +28,7 @@ _VIETNAMESE = {
     "behind_proxy": "TLS kết thúc ở máy chủ trung gian phía trước.",
     "media_host": "Địa chỉ mạng của cổng phát tiếng.",
     "media_port": "Cổng UDP phát tiếng; 0 là cổng trống bất kỳ.",
+    "media_threads": "Số luồng phát tiếng; 0: mỗi nhân xử lý một luồng, nhiều nhất 8.",
     "media_advertise": "Tên máy phát tiếng báo cho loa; trống: máy mà loa đã kết nối.",
     "play_delay_ms": "Từ lúc gửi một khung tiếng đến lúc nghe thấy, mili giây.",
     "sign_sound": "Ký mọi âm thanh, không chỉ khẩn cấp.",

@@ -8,10 +8,14 @@ NAMES = (
     # receiving
     "datagrams_received",
     "receive_errors",
+    "receive_lost",  # the kernel had no room for them
+    "receive_unstamped",  # by the kernel, or with an impossible instant
+    "receive_pauses",  # times the reader left the processor to the sound
     "dropped_foreign",  # neither RTP nor channel is expected from there
     "dropped_malformed",
     "dropped_unknown",  # no such channel
     "dropped_mac",
+    "dropped_limited",  # the channel says too much
     "dropped_replay",
     "dropped_unbound",  # a probe or NACK from an address that is not bound
     "dropped_nonce",  # an echo of a nonce that is not, or no longer, good
@@ -25,6 +29,7 @@ NAMES = (
     "probes",
     "nacks",
     "nack_limited",  # packets not repaired because of the limit for one channel
+    "nack_limited_all",  # … because of the limit for all
     "repaired_packets",
     "repair_misses",  # asked for, and not in the ring
     # on air
@@ -38,11 +43,24 @@ NAMES = (
     # sending
     "packets_sent",
     "send_refused",
+    "send_refused_unreachable",
+    "send_refused_port_closed",
+    "send_refused_forbidden",
+    "send_refused_full",
+    "send_refused_other",
+    "send_partial",  # calls that took fewer packets than they were given
+    "send_pending_errors",  # of an earlier packet, told for another address
+    "send_waits",  # times there was no room in the send buffer
+    "addresses_rested",  # left out for a second because the kernel refused them
+    "chunks_helped",  # pieces of a packet's receivers that another thread than the first has served
+    "chunks_slow",  # those pieces that took more than 10 ms
     "replies_sent",
     "replies_refused",
     "ticks",
     "ticks_late_2ms",
+    "ticks_late_5ms",
     "ticks_late_20ms",
+    "ticks_long_20ms",
     # the process
     "events_dropped",
     "receive_buffer_bytes",
@@ -50,6 +68,7 @@ NAMES = (
     "buffers_small",  # 1: the kernel gave less than was asked for
     "dscp_unset",  # 1: packets are not marked Expedited Forwarding
     "priority_unset",  # 1: the process runs at the usual priority
+    "sender_threads",
 )
 
 GAUGES = frozenset(
@@ -61,6 +80,7 @@ GAUGES = frozenset(
         "buffers_small",
         "dscp_unset",
         "priority_unset",
+        "sender_threads",
     }
 )
 """Those of NAMES that say how something is; all others count, and only grow."""

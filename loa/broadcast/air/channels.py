@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from loa.broadcast.air.address_book import AddressBook
 from loa.broadcast.air.air_counters import Values
-from loa.broadcast.air.media_port import Address
+from loa.broadcast.air.credit import Credit
 from loa.broadcast.air.repair_ring import RepairRing
 from loa.codecs import channel_wire
 from loa.codecs.channel_wire import Datagram, Nack, Probe, ProbeReply, ReplayWindow, Type
@@ -22,12 +23,17 @@ MAX_CHANNELS = 20_000
 LIFETIME_NS = 45_000_000_000
 NONCE_SLOT_NS = 10_000_000_000
 """A nonce is good for the rest of its slot and the next one: 10 to 20 s."""
-REPAIR_COST_NS = 10_000_000
-"""One channel earns a hundred packets a second …"""
-REPAIR_CREDIT_NS = 1_000_000_000
-"""… and saves up a hundred, so that no second of any phase has more than 200."""
+REPAIRS_A_SECOND, REPAIRS_AT_ONCE = 100, 100
+"""What one channel may have repaired: no second of any phase has more than 200 packets."""
+ALL_REPAIRS_A_SECOND, ALL_REPAIRS_AT_ONCE = 20_000, 20_000
+"""… and all channels together: two in a hundred packets to 20,000 endpoints, or one packet that all have missed."""
+MISSES_A_REPAIR = 16
+"""So many packets that are not there cost as much as one that is: to look for them takes time, too."""
+DATAGRAMS_A_SECOND, DATAGRAMS_AT_ONCE = 100, 300
+"""What one channel may say. An endpoint that asks for repair in every frame says 50."""
 
-Reply = tuple[bytes, Address]
+Reply = tuple[bytes, bytes]
+"""A packet and the packed address it goes to."""
 FindRing = Callable[[int, bytes], RepairRing | None]
 """The ring of an SSRC, if that channel gets it."""
 
@@ -37,51 +43,60 @@ class Channel:
     """One endpoint's channel."""
 
     secret: bytes
+    slot: int
     window: ReplayWindow = field(default_factory=ReplayWindow)
     sent: int = 0
-    address: Address | None = None
+    address: bytes = b""
+    """Packed; empty: none."""
     bound_until_ns: int = 0
-    credit_ns: int = REPAIR_CREDIT_NS
-    credit_at_ns: int = 0
+    datagrams: Credit = field(default_factory=lambda: Credit(DATAGRAMS_A_SECOND, DATAGRAMS_AT_ONCE))
+    repairs: Credit = field(default_factory=lambda: Credit(REPAIRS_A_SECOND, REPAIRS_AT_ONCE))
 
 
 class Channels:
     """All channels, by id."""
 
     def __init__(
-        self, *, epoch: bytes, nonce_key: bytes, clock: Callable[[], int], find_ring: FindRing, counters: Values
+        self,
+        *,
+        epoch: bytes,
+        nonce_key: bytes,
+        clock: Callable[[], int],
+        find_ring: FindRing,
+        book: AddressBook,
+        counters: Values,
     ) -> None:
-        """`nonce_key`: random, of this process. `clock`: monotonic ns, read for t3 of probes only."""
+        """`nonce_key`: random, of this process. `clock`: monotonic ns, read for t3 of probes only. `book`: where
+        the addresses of bound channels are kept."""
         self._epoch = epoch
         self._nonce_key = nonce_key
         self._clock = clock
         self._find_ring = find_ring
+        self._book = book
         self._counters = counters
+        self._repairs = Credit(ALL_REPAIRS_A_SECOND, ALL_REPAIRS_AT_ONCE)
         self._channels: dict[bytes, Channel] = {}
         self._bound: OrderedDict[bytes, Channel] = OrderedDict()  # the first ends first
-        self.newly_bound: list[tuple[bytes, Address]] = []
-        """Channels that got another address; whoever composes this empties the list after each `receive`."""
+        self.newly_bound: list[tuple[bytes, bytes]] = []
+        """Channels that got another address, and which, packed; who composes this empties it after `receive`."""
 
     def add(self, channel_id: bytes, secret: bytes) -> bool:
-        """Know a channel, or give a known one a new secret and no address. False: there are MAX_CHANNELS."""
-        if channel_id not in self._channels and len(self._channels) >= MAX_CHANNELS:
+        """Know a channel, or give a known one a new secret and no address. False: the book is full."""
+        slot = self._book.add(channel_id)
+        if slot is None:
             self._counters["channels_refused"] += 1
             return False
-        self.drop(channel_id)
-        self._channels[channel_id] = Channel(secret)
+        self._bound.pop(channel_id, None)
+        self._channels[channel_id] = Channel(secret, slot)
         self._count()
         return True
 
     def drop(self, channel_id: bytes) -> None:
         """Forget a channel, if it is known."""
+        self._book.drop(channel_id)
         self._channels.pop(channel_id, None)
         self._bound.pop(channel_id, None)
         self._count()
-
-    def address_of(self, channel_id: bytes) -> Address | None:
-        """Where the channel's datagrams go, if anywhere."""
-        channel = self._bound.get(channel_id)
-        return None if channel is None else channel.address
 
     def next_expiry_ns(self) -> int | None:
         """When the next binding ends unless it is renewed."""
@@ -96,15 +111,20 @@ class Channels:
             channel_id, channel = next(iter(self._bound.items()))
             if channel.bound_until_ns > now_ns:
                 break
-            channel.address = None
+            channel.address = b""
+            self._book.unbind(channel.slot)
             del self._bound[channel_id]
             over.append(channel_id)
         self._counters["bindings_expired"] += len(over)
         self._count()
         return over
 
-    def receive(self, data: bytes, address: Address, now_ns: int) -> list[Reply]:
-        """Take a datagram, and answer it. Never raises; what it drops it counts."""
+    def receive(self, data: bytes, address: bytes, now_ns: int) -> list[Reply]:
+        """Take a datagram from a packed address, and answer it. Never raises; what it drops it counts.
+
+        What costs least is asked first. A channel that has said too much is not even asked for its MAC, which only
+        its own MACs can bring about.
+        """
         self._counters["datagrams_received"] += 1
         if not channel_wire.is_channel(data):
             return self._dropped("dropped_foreign")
@@ -115,7 +135,10 @@ class Channels:
             channel = self._channels.get(datagram.channel_id)
             if channel is None:
                 return self._dropped("dropped_unknown")
+            if not channel.datagrams.has(now_ns):
+                return self._dropped("dropped_limited")
             datagram.check(channel.secret)
+            channel.datagrams.spend()
             if not channel.window.accept(datagram.counter):
                 return self._dropped("dropped_replay")
             if datagram.type is Type.KEEPALIVE:
@@ -132,7 +155,7 @@ class Channels:
         except AuthorityError:
             return self._dropped("dropped_mac")
 
-    def _keepalive(self, datagram: Datagram, channel: Channel, address: Address, now_ns: int) -> list[Reply]:
+    def _keepalive(self, datagram: Datagram, channel: Channel, address: bytes, now_ns: int) -> list[Reply]:
         if datagram.payload != channel_wire.padded(b""):
             return self._dropped("dropped_malformed")
         if self._is_bound(channel, address, now_ns):
@@ -143,60 +166,64 @@ class Channels:
         nonce = self._nonce(datagram.channel_id, address, now_ns // NONCE_SLOT_NS)
         return [self._reply(Type.CHALLENGE, datagram, channel, nonce, address)]
 
-    def _echo(self, datagram: Datagram, channel: Channel, address: Address, now_ns: int) -> list[Reply]:
+    def _echo(self, datagram: Datagram, channel: Channel, address: bytes, now_ns: int) -> list[Reply]:
         slot = now_ns // NONCE_SLOT_NS
         good = (self._nonce(datagram.channel_id, address, at) for at in (slot, slot - 1))
         if not any(hmac.compare_digest(nonce, datagram.payload) for nonce in good):
             return self._dropped("dropped_nonce")
         if not self._is_bound(channel, address, now_ns):
             channel.address = address
+            self._book.bind(channel.slot, address)
             self._counters["bindings"] += 1
             self.newly_bound.append((datagram.channel_id, address))
         self._renew(datagram.channel_id, channel, now_ns)
         return []
 
-    def _probe(self, datagram: Datagram, channel: Channel, address: Address, now_ns: int) -> list[Reply]:
+    def _probe(self, datagram: Datagram, channel: Channel, address: bytes, now_ns: int) -> list[Reply]:
         probe = Probe.decode(datagram.payload)
         self._counters["probes"] += 1
         answer = ProbeReply(self._epoch, probe.t1_ns, now_ns, max(now_ns, self._clock())).encode()
         return [self._reply(Type.PROBE_REPLY, datagram, channel, answer, address)]
 
-    def _nack(self, datagram: Datagram, channel: Channel, address: Address, now_ns: int) -> list[Reply]:
+    def _nack(self, datagram: Datagram, channel: Channel, address: bytes, now_ns: int) -> list[Reply]:
         self._counters["nacks"] += 1
-        earned_ns = max(0, now_ns - channel.credit_at_ns)
-        channel.credit_ns = min(REPAIR_CREDIT_NS, channel.credit_ns + earned_ns)
-        channel.credit_at_ns = now_ns
-        if channel.credit_ns < REPAIR_COST_NS:
+        if not channel.repairs.has(now_ns):
             self._counters["nack_limited"] += 1  # without looking: a flood must not cost more than its MAC
             return []
         nack = Nack.decode(datagram.payload)
         ring = self._find_ring(nack.ssrc, datagram.channel_id)
         replies: list[Reply] = []
-        for index in dict.fromkeys(nack.indices):
+        misses = 0
+        for at, index in enumerate(nack.indices):
+            if not channel.repairs.has(now_ns):
+                self._counters["nack_limited"] += len(nack.indices) - at
+                break
+            if not self._repairs.has(now_ns):
+                self._counters["nack_limited_all"] += len(nack.indices) - at
+                break
             packet = None if ring is None else ring.get(index, now_ns)
             if packet is None:
-                self._counters["repair_misses"] += 1
-            elif channel.credit_ns < REPAIR_COST_NS:
-                self._counters["nack_limited"] += 1
-            else:
-                channel.credit_ns -= REPAIR_COST_NS
-                replies.append((packet, address))
-        if not replies:
-            channel.credit_ns -= REPAIR_COST_NS  # asking in vain is limited too
+                misses += 1
+                continue
+            channel.repairs.spend()
+            self._repairs.spend()
+            replies.append((packet, address))
+        self._counters["repair_misses"] += misses
+        if not replies or misses >= MISSES_A_REPAIR:
+            channel.repairs.spend(max(1, misses // MISSES_A_REPAIR))  # asking in vain is limited too
         self._counters["repaired_packets"] += len(replies)
         return replies
 
-    def _reply(self, type_: Type, datagram: Datagram, channel: Channel, payload: bytes, address: Address) -> Reply:
+    def _reply(self, type_: Type, datagram: Datagram, channel: Channel, payload: bytes, address: bytes) -> Reply:
         counter, channel.sent = channel.sent, channel.sent + 1
         return channel_wire.encode(type_, datagram.channel_id, counter, payload, channel.secret), address
 
-    def _nonce(self, channel_id: bytes, address: Address, slot: int) -> bytes:
-        host, port = address
-        told = channel_id + slot.to_bytes(8, "big", signed=True) + port.to_bytes(2, "big") + host.encode()
+    def _nonce(self, channel_id: bytes, address: bytes, slot: int) -> bytes:
+        told = channel_id + slot.to_bytes(8, "big", signed=True) + address
         return hmac.digest(self._nonce_key, told, "sha256")[: channel_wire.CHALLENGE_BYTES]
 
     @staticmethod
-    def _is_bound(channel: Channel, address: Address, now_ns: int) -> bool:
+    def _is_bound(channel: Channel, address: bytes, now_ns: int) -> bool:
         return channel.address == address and now_ns < channel.bound_until_ns
 
     def _renew(self, channel_id: bytes, channel: Channel, now_ns: int) -> None:

@@ -1,11 +1,12 @@
-"""The loops of the media process: one thread reads, one thread sends, `MediaCore` decides.
+"""The loops of the media process: one thread reads, one or more send, `MediaCore` decides.
 
-The reader holds the lock for one message or datagram at a time; the sender while it asks what is due, never while
-it sends or sleeps.
+The reader holds the lock for one command or one batch of datagrams at a time; the sender while it asks what is due,
+never while it sends or sleeps.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import selectors
@@ -14,35 +15,50 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 
 from loa.broadcast.air import media_messages
-from loa.broadcast.air.fanout import Fanout
+from loa.broadcast.air.credit import Credit
+from loa.broadcast.air.datagram_reader import DatagramReader
+from loa.broadcast.air.fanout import MAX_THREADS, Fanout, Parcel
 from loa.broadcast.air.media_core import Batch, MediaCore
 from loa.broadcast.air.media_messages import MessageStream
 from loa.broadcast.air.media_port import AirProgress, Command, Counters
-from loa.broadcast.air.media_socket import open_media_socket, plain_address, socket_address
+from loa.broadcast.air.media_socket import open_media_socket, plain_address
+from loa.broadcast.air.reply_batch import ReplyBatch
 from loa.codecs.order_wire import EPOCH_BYTES
 from loa.errors import WireError
 
-DATAGRAMS_A_ROUND = 128
 READ_BYTES = 256 * 1024
+READING_NS_A_SECOND = 400_000_000
+"""Of each second so much may be spent on datagrams …"""
+READING_NS_AT_ONCE = 10_000_000
+"""… and so much in one go. What then does not fit the receive buffer is lost, and counted."""
+REPLY_PATIENCE_NS = 2_000_000
 DROPPABLE_ABOVE_BYTES = 1 << 20
 """With so much unread by control, progress and counters are dropped …"""
 MAX_UNREAD_BYTES = 16 << 20
 """… and with so much, control is taken for dead."""
+_LONGEST_SLEEP_S = 1.0
+"""The sender looks so often by itself, so that no datagram has to wake it: a binding may end so much later."""
+_PR_SET_TIMERSLACK = 29
 _NS_PER_S = 1_000_000_000
 
 
 class MediaChild:
     """The process's life: `run` returns when control closes its end, or says Shutdown."""
 
-    def __init__(self, control: socket.socket, media: socket.socket, core: MediaCore) -> None:
-        """Both sockets non-blocking. `control`: a stream."""
+    def __init__(self, control: socket.socket, media: socket.socket, core: MediaCore, threads: int = 1) -> None:
+        """Both sockets non-blocking. `control`: a stream. `threads`: how many send."""
         self._control = control
         self._media = media
         self._core = core
+        self._threads = threads
         self._commands = MessageStream()
         self._unread = bytearray()
+        self._reader = DatagramReader(media)
+        self._replies = ReplyBatch(media)
+        self._reading = Credit(READING_NS_A_SECOND, READING_NS_AT_ONCE)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._changed = threading.Condition()  # its lock guards the core
         self._sleeps_until_ns = 0
@@ -53,8 +69,8 @@ class MediaChild:
         sender = threading.Thread(target=self._send_or_die, name="sender", daemon=True)
         selector = selectors.DefaultSelector()
         selector.register(self._control, selectors.EVENT_READ)
-        selector.register(self._media, selectors.EVENT_READ)
         selector.register(self._wake, selectors.EVENT_READ)
+        selector.register(self._media, selectors.EVENT_READ)
         sender.start()
         try:
             while not self._over.is_set():
@@ -92,33 +108,33 @@ class MediaChild:
                 self._core.handle(command, time.monotonic_ns())
                 if self._core.closing:
                     self._over.set()
-                self._wake_sender()
+        with self._changed:
+            due_ns = self._core.next_due_ns()
+            if due_ns is not None and due_ns < self._sleeps_until_ns:
+                self._changed.notify()
 
     def _read_media(self) -> None:
-        core, media = self._core, self._media
-        for _ in range(DATAGRAMS_A_ROUND):
-            try:
-                data, name = media.recvfrom(2048)
-            except BlockingIOError:
-                return
-            except OSError:
-                core.counters["receive_errors"] += 1
-                return
-            now_ns = time.monotonic_ns()
-            with self._changed:
-                replies = core.receive(data, plain_address(name), now_ns)
-                self._wake_sender()
-            for reply, address in replies:
-                try:
-                    media.sendto(reply, socket_address(media, address))
-                    core.counters["replies_sent"] += 1
-                except OSError:
-                    core.counters["replies_refused"] += 1
-
-    def _wake_sender(self) -> None:
-        due_ns = self._core.next_due_ns()
-        if due_ns is not None and due_ns < self._sleeps_until_ns:
-            self._changed.notify()
+        """Datagrams of one read, and their answers. A flood makes it pause, so that sound has the processor."""
+        began_ns = time.monotonic_ns()
+        if (pause_ns := self._reading.wait_ns(began_ns)) > 0:
+            self._core.counters["receive_pauses"] += 1
+            time.sleep(min(pause_ns, READING_NS_AT_ONCE) / _NS_PER_S)
+            return
+        counters = self._core.counters
+        try:
+            arrivals = self._reader.read()
+        except OSError:
+            counters["receive_errors"] += 1
+            return
+        with self._changed:
+            replies = self._core.receive_all(arrivals)
+        if replies:
+            outcome = self._replies.send(replies, REPLY_PATIENCE_NS)
+            counters["replies_sent"] += outcome.sent
+            counters["replies_refused"] += outcome.errors
+        counters["receive_lost"] = self._reader.lost
+        counters["receive_unstamped"] = self._reader.unstamped
+        self._reading.spend(time.monotonic_ns() - began_ns)
 
     def _write_events(self) -> None:
         with self._changed:
@@ -141,14 +157,16 @@ class MediaChild:
     def _send_or_die(self) -> None:
         """A sender that fails must not leave a process that looks alive."""
         try:
-            self._send_loop()
+            # Of the usual 50 µs by which the kernel may wake a thread late, this one needs none.
+            ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+            with Fanout(self._media, self._threads) as fanout:
+                self._send_loop(fanout)
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(70)
 
-    def _send_loop(self) -> None:
-        fanout = Fanout(self._media)
+    def _send_loop(self, fanout: Fanout) -> None:
         while True:
             with self._changed:
                 while True:
@@ -159,31 +177,52 @@ class MediaChild:
                     if due_ns is not None and due_ns <= now_ns:
                         break
                     self._sleeps_until_ns = sys.maxsize if due_ns is None else due_ns
-                    self._changed.wait(None if due_ns is None else (due_ns - now_ns) / _NS_PER_S)
+                    left_s = _LONGEST_SLEEP_S if due_ns is None else (due_ns - now_ns) / _NS_PER_S
+                    self._changed.wait(min(left_s, _LONGEST_SLEEP_S))
                     self._sleeps_until_ns = 0
                 batches = self._core.due(now_ns)
                 if self._core.has_events:
                     os.eventfd_write(self._wake, 1)
-            for batch in batches:
-                if self._over.is_set():
-                    return
-                self._send(fanout, batch)
+            if batches:
+                self._send(fanout, batches)
 
-    def _send(self, fanout: Fanout, batch: Batch) -> None:
+    def _send(self, fanout: Fanout, batches: Sequence[Batch]) -> None:
         counters = self._core.counters
-        late_ns = time.monotonic_ns() - batch.due_ns
+        due_ns = min(batch.due_ns for batch in batches)
+        late_ns = time.monotonic_ns() - due_ns
         counters["ticks"] += 1
         counters["ticks_late_2ms"] += late_ns > 2_000_000
+        counters["ticks_late_5ms"] += late_ns > 5_000_000
         counters["ticks_late_20ms"] += late_ns > 20_000_000
-        result = fanout.send(batch.packet, batch.table)
-        counters["packets_sent"] += result.sent
-        counters["send_refused"] += result.errors
+        for batch, outcome in zip(
+            batches, fanout.send_all([Parcel(batch.packet, batch.table) for batch in batches]), strict=True
+        ):
+            counters["packets_sent"] += outcome.sent
+            counters["send_refused"] += outcome.errors
+            for kind, count in outcome.refused.items():
+                counters["send_refused_" + kind] += count
+            counters["send_partial"] += outcome.partial
+            counters["send_pending_errors"] += outcome.pending
+            counters["send_waits"] += outcome.waits
+            if outcome.positions:
+                with self._changed:
+                    self._core.refused(batch.table, outcome.positions, time.monotonic_ns())
+        counters["chunks_helped"], counters["chunks_slow"] = fanout.helped, fanout.slow
+        counters["ticks_long_20ms"] += time.monotonic_ns() - due_ns > 20_000_000
 
 
-def serve(control: socket.socket, host: str, port: int) -> None:
-    """Open the media socket and run until the end. ConfigError when it cannot be opened."""
+def sender_threads(wanted: int) -> int:
+    """How many threads send: `wanted`, for 0 one for each core that this process may use; at most MAX_THREADS."""
+    return min(wanted or len(os.sched_getaffinity(0)), MAX_THREADS)
+
+
+def serve(control: socket.socket, host: str, port: int, threads: int = 0) -> None:
+    """Open the media socket and run until the end. ConfigError when it cannot be opened.
+
+    `threads`: see `sender_threads`.
+    """
     sys.setswitchinterval(0.0005)  # a sender that wakes waits no 5 ms for the reader to yield the interpreter
-    early: dict[str, int] = {}
+    early: dict[str, int] = {"sender_threads": sender_threads(threads)}
     media = open_media_socket(host, port, early)
     try:
         os.nice(-10)
@@ -199,4 +238,4 @@ def serve(control: socket.socket, host: str, port: int) -> None:
     core.counters.update(early)
     control.setblocking(False)
     with media, control:
-        MediaChild(control, media, core).run()
+        MediaChild(control, media, core, early["sender_threads"]).run()

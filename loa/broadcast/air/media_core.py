@@ -1,21 +1,23 @@
 """The media process without its sockets, threads and clock: commands and datagrams in, datagrams and events out.
 
 Pure but for the clock that stamps the answers to probes. The shell calls it from two threads under one lock:
-`handle` and `receive` by the one that reads, `due` by the one that sends. Only `due` changes address tables, so
-the sender may use the tables of its batches, without the lock, until it calls `due` again.
+`handle` and `receive_all` by the one that reads, `due` and `refused` by the one that sends. Only `due` changes
+address tables, so the sender may use the tables of its batches, without the lock, until it calls `due` again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from loa.broadcast.air.address_table import AddressTable, pack_address
+from loa.broadcast.air.address_book import AddressBook
+from loa.broadcast.air.address_table import AddressTable
 from loa.broadcast.air.air_counters import Values, new_values
 from loa.broadcast.air.air_run import AirRun
-from loa.broadcast.air.channels import Channels, Reply
+from loa.broadcast.air.channels import MAX_CHANNELS, Channels, Reply
+from loa.broadcast.air.datagram_reader import Arrival
 from loa.broadcast.air.listeners import Listeners
 from loa.broadcast.air.media_port import (
     AddChannel,
@@ -40,6 +42,7 @@ from loa.broadcast.air.media_port import (
 )
 from loa.broadcast.air.order_repeats import OrderRepeats
 from loa.broadcast.air.repair_ring import SPAN_NS, RepairRing
+from loa.broadcast.air.sockaddr import pack_address, unpack_address
 from loa.codecs.channel_wire import CHANNEL_ID_BYTES
 from loa.codecs.order_wire import MAX_DATAGRAM_BYTES
 
@@ -88,10 +91,16 @@ class MediaCore:
         self.closing = False
         """Shutdown was commanded."""
         self._family = family
+        self._book = AddressBook(MAX_CHANNELS, family)
         self._channels = Channels(
-            epoch=epoch, nonce_key=nonce_key, clock=clock, find_ring=self._find_ring, counters=self.counters
+            epoch=epoch,
+            nonce_key=nonce_key,
+            clock=clock,
+            find_ring=self._find_ring,
+            book=self._book,
+            counters=self.counters,
         )
-        self._orders = OrderRepeats(family)
+        self._orders = OrderRepeats(self._book)
         self._on_air: dict[bytes, _Air] = {}
         self._by_ssrc: dict[int, _Air] = {}
         self._used: dict[bytes, None] = {}
@@ -111,14 +120,12 @@ class MediaCore:
         """Obey a command. One that cannot be obeyed is counted in `commands_refused` and changes nothing."""
         match command:
             case AddChannel(channel_id, secret):
-                if len(channel_id) != CHANNEL_ID_BYTES:
+                if len(channel_id) == CHANNEL_ID_BYTES:
+                    self._channels.add(channel_id, secret)
+                else:
                     self._refuse()
-                elif self._channels.add(channel_id, secret):
-                    self._touch(channel_id)
             case DropChannel(channel_id):
                 self._channels.drop(channel_id)
-                for listeners in self._all_listeners():
-                    listeners.leave((channel_id,))
             case StartAir():
                 self._start(command, now_ns)
             case Audience(broadcast_id, joined, left):
@@ -146,37 +153,49 @@ class MediaCore:
             case Shutdown():
                 self.closing = True
 
-    def receive(self, data: bytes, address: Address, now_ns: int) -> list[Reply]:
+    def receive(self, data: bytes, address: Address, now_ns: int) -> list[tuple[bytes, Address]]:
         """Take a datagram that came from `address` at `now_ns`; the answers, to be sent at once."""
-        replies = self._channels.receive(data, address, now_ns)
-        if self._channels.newly_bound:
-            for channel_id, bound_to in self._channels.newly_bound:
-                pack_address(self._family, bound_to)  # kept, so that no table has to do it when a frame is due
-                self._touch(channel_id)
-                self._events.append(ChannelBound(channel_id, bound_to))
-            self._channels.newly_bound.clear()
+        replies = self.receive_all([Arrival(data, pack_address(self._family, address), now_ns)])
+        return [(packet, unpack_address(packed)) for packet, packed in replies]
+
+    def receive_all(self, arrivals: Iterable[Arrival]) -> list[Reply]:
+        """Take datagrams in the order they came in; the answers, to be sent at once."""
+        replies: list[Reply] = []
+        for data, name, at_ns in arrivals:
+            replies += self._channels.receive(data, name, at_ns)
+        for channel_id, packed in self._channels.newly_bound:
+            self._events.append(ChannelBound(channel_id, unpack_address(packed)))
+        self._channels.newly_bound.clear()
         return replies
 
     def due(self, now_ns: int) -> list[Batch]:
         """What is to be sent now, in order. Tables are good until the next call."""
-        for channel_id in self._channels.expire(now_ns):
-            self._touch(channel_id)
-            self._events.append(ChannelUnbound(channel_id))
-        address_of = self._channels.address_of
+        self._events += [ChannelUnbound(channel_id) for channel_id in self._channels.expire(now_ns)]
+        changed = self._book.take_changed(now_ns)
         batches: list[Batch] = []
-        for datagram, table, due_ns in self._orders.due(now_ns, address_of):
+        for datagram, table, due_ns in self._orders.due(now_ns):
             self.counters["orders_sent"] += len(table)
             batches.append(Batch(datagram, table, due_ns))
-        for air in list(self._by_ssrc.values()):
+        for ssrc, air in list(self._by_ssrc.items()):
+            if ssrc != air.run.ssrc:
+                continue  # each of them has two
+            if len(changed):
+                air.listeners.touch(changed)
             if air.forget_ns is None:
                 outgoing = air.run.due(now_ns)
-                table = air.listeners.settle(address_of)
-                if len(table):
-                    batches.extend(Batch(each.packet, table, each.due_ns) for each in outgoing)
+                table = air.listeners.settle(now_ns)
+                batches.extend(Batch(each.packet, table, each.due_ns) for each in outgoing)
                 self._report(air, now_ns)
             elif air.forget_ns <= now_ns:
                 self._by_ssrc = {ssrc: each for ssrc, each in self._by_ssrc.items() if each is not air}
         return [batch for batch in batches if len(batch.table)]
+
+    def refused(self, table: AddressTable, positions: Sequence[int], now_ns: int) -> None:
+        """The kernel has refused these receivers of a table that `due` gave: no sound for them for a while."""
+        slots = table.slots[[position for position in positions if position < len(table.slots)]]
+        if len(slots):
+            self._book.rest(slots, now_ns)
+            self.counters["addresses_rested"] += len(slots)
 
     def next_due_ns(self) -> int | None:
         """When `due` is next to be called; may be past. None: not before the next command or datagram."""
@@ -216,7 +235,8 @@ class MediaCore:
         before = self._on_air.get(start.broadcast_id)
         if before is not None:
             before.run.stop()
-        air = _Air(run, start.broadcast_id, start.generation, Listeners(start.audience, self._family), now_ns)
+        air = _Air(run, start.broadcast_id, start.generation, Listeners(start.audience, self._book), now_ns)
+        self._refuse(air.listeners.unknown)
         self._on_air[start.broadcast_id] = air
         for ssrc in ssrcs:
             self._by_ssrc[ssrc] = air
@@ -241,14 +261,6 @@ class MediaCore:
     def _find_ring(self, ssrc: int, channel_id: bytes) -> RepairRing | None:
         air = self._by_ssrc.get(ssrc)
         return air.run.rings[ssrc] if air is not None and channel_id in air.listeners else None
-
-    def _all_listeners(self) -> Iterable[Listeners]:
-        yield from {id(air): air.listeners for air in self._by_ssrc.values()}.values()
-        yield from self._orders
-
-    def _touch(self, channel_id: bytes) -> None:
-        for listeners in self._all_listeners():
-            listeners.touch(channel_id)
 
     def _refuse(self, count: int = 1) -> None:
         self.counters["commands_refused"] += count

@@ -60,7 +60,7 @@ class MediaLocal:
         if self._closed:
             return
         for batch in self.core.due(self._clock.monotonic_ns()):
-            for _, address in batch.table.receivers():
+            for address in batch.table.addresses():
                 self._send_datagram(batch.packet, address)
                 self.core.counters["packets_sent"] += 1
         self._collect()

@@ -97,11 +97,11 @@ class MediaProcess:
         return message
 
 
-async def start_media_process(host: str, port: int) -> MediaProcess:
+async def start_media_process(host: str, port: int, threads: int = 0) -> MediaProcess:
     """Start the media process on a numeric `host` (`::`: all addresses of both families) and UDP `port` (0: any).
 
-    Returns when its socket is open; MediaError when it cannot be (the process has written why to stderr). It ends
-    by `close`, or by itself as soon as this process is gone.
+    `threads`: how many send, 0 for one each core. Returns when its socket is open; MediaError when it cannot be,
+    and then the process has written why to stderr. It ends by `close`, or by itself when this process is gone.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -116,6 +116,8 @@ async def start_media_process(host: str, port: int) -> MediaProcess:
                 host,
                 "--port",
                 str(port),
+                "--threads",
+                str(threads),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
@@ -140,13 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fd", type=int, required=True, help="inherited control socket")
     parser.add_argument("--host", required=True, help="numeric address to bind")
     parser.add_argument("--port", type=int, required=True, help="UDP port, 0 for any")
+    parser.add_argument("--threads", type=int, default=0, help="how many send, 0 for one each core")
     options = parser.parse_args(arguments)
     # Ctrl-C reaches the whole group; the parent decides when the sound ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=options.fd)
     control.set_inheritable(False)
     try:
-        serve(control, options.host, options.port)
+        serve(control, options.host, options.port, options.threads)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

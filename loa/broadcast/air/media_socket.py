@@ -58,15 +58,6 @@ def plain_address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     return host, name[1]
 
 
-def socket_address(sock: socket.socket, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
-    """The inverse of `plain_address`, for `sock.sendto`."""
-    host, port = address
-    if sock.family == socket.AF_INET:
-        return address
-    host, _, scope = host.partition("%")
-    return host if ":" in host else _MAPPED + host, port, 0, int(scope or 0)
-
-
 def _enlarge(sock: socket.socket, counters: Values) -> None:
     for usual, forced, name in (
         (socket.SO_RCVBUF, _SO_RCVBUFFORCE, "receive_buffer_bytes"),

@@ -1,49 +1,21 @@
-"""The address table behaves like a dict, and its memory says what the dict says."""
+"""The address table's memory says whom it is to be sent to."""
 
 import ctypes
 import socket
 import sys
 
+import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from loa.broadcast.air.address_table import HEADER_BYTES, AddressTable, pack_address
+from loa.broadcast.air.address_table import HEADER_BYTES, AddressTable
 from loa.broadcast.air.media_port import Address
+from loa.broadcast.air.sockaddr import pack_address, unpack_address
 
-keys = st.integers(0, 60).map(lambda n: n.to_bytes(8, "big"))
 addresses = st.tuples(
     st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)), st.integers(0, 65_535)
 )
-
-
-class LikeADict(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = AddressTable()
-        self.model: dict[bytes, Address] = {}
-
-    @rule(key=keys, address=addresses)
-    def put(self, key: bytes, address: Address) -> None:
-        self.table.put(key, address)
-        self.model[key] = address
-
-    @rule(key=keys)
-    def discard(self, key: bytes) -> None:
-        self.table.discard(key)
-        self.model.pop(key, None)
-
-    @invariant()
-    def the_same_receivers(self) -> None:
-        assert dict(self.table.receivers()) == self.model
-        assert len(self.table) == len(self.model)
-        assert all(key in self.table for key in self.model)
-
-    @invariant()
-    def the_memory_says_so(self) -> None:
-        expected = [pack_address(socket.AF_INET6, address) for _, address in self.table.receivers()]
-        assert names_in_memory(self.table) == expected
 
 
 def names_in_memory(table: AddressTable) -> list[bytes]:
@@ -58,16 +30,32 @@ def names_in_memory(table: AddressTable) -> list[bytes]:
     return found
 
 
-TestLikeADict = LikeADict.TestCase
-TestLikeADict.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
+@given(st.lists(addresses, max_size=40))
+def test_the_memory_names_the_receivers_in_order(these: list[Address]) -> None:
+    table = AddressTable.of(these)
+    assert len(table) == len(these)
+    assert names_in_memory(table) == [pack_address(socket.AF_INET6, address) for address in these]
 
 
-def test_growing_keeps_every_address() -> None:
+@given(st.lists(addresses, min_size=1, max_size=40), st.data())
+def test_filling_takes_the_named_rows_whatever_was_there_before(known: list[Address], data: st.DataObject) -> None:
+    names = np.stack([np.frombuffer(pack_address(socket.AF_INET6, each), np.uint8) for each in known])
     table = AddressTable()
-    for n in range(5_000):
-        table.put(n.to_bytes(8, "big"), (f"10.0.{n >> 8}.{n & 255}", 1_000 + n))
-    assert 5_000 <= table.capacity < 10_000
-    assert names_in_memory(table) == [pack_address(socket.AF_INET6, a) for _, a in table.receivers()]
+    for _ in range(3):
+        slots = data.draw(st.lists(st.integers(0, len(known) - 1), max_size=60))
+        table.fill(names, np.array(slots, np.intp))
+        assert names_in_memory(table) == [names[slot].tobytes() for slot in slots]
+        assert table.slots.tolist() == slots
+
+
+@given(addresses)
+def test_an_address_survives_packing(address: Address) -> None:
+    host, port = address
+    plain = (host.removeprefix("::ffff:") if "." in host else host, port)
+    mapped = unpack_address(pack_address(socket.AF_INET6, address))
+    assert pack_address(socket.AF_INET6, mapped) == pack_address(socket.AF_INET6, plain)
+    if ":" not in host:
+        assert unpack_address(pack_address(socket.AF_INET, address)) == mapped == address
 
 
 def test_an_address_is_packed_as_the_kernel_reads_it() -> None:

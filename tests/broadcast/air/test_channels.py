@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loa.broadcast.air.channels import LIFETIME_NS, MAX_CHANNELS, Reply
+from loa.broadcast.air.channels import LIFETIME_NS, MAX_CHANNELS
 from loa.broadcast.air.media_core import MediaCore
 from loa.broadcast.air.media_port import AddChannel, Address, ChannelBound, ChannelUnbound, DropChannel, Event
 from loa.codecs import channel_wire
@@ -42,7 +42,7 @@ class Bench:
         self.counter += 1
         return channel_wire.encode(type_, CHANNEL, self.counter, payload, secret)
 
-    def tell(self, data: bytes, address: Address) -> list[Reply]:
+    def tell(self, data: bytes, address: Address) -> list[tuple[bytes, Address]]:
         replies = self.core.receive(data, address, self.now_ns)
         assert all(to == address for _, to in replies)
         return replies

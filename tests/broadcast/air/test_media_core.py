@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from loa.broadcast.air import channels
+from loa.broadcast.air.channels import DATAGRAMS_AT_ONCE, MISSES_A_REPAIR, REPAIRS_AT_ONCE
 from loa.broadcast.air.media_core import MediaCore
 from loa.broadcast.air.media_port import (
     AddChannel,
@@ -58,6 +60,8 @@ class Bench:
         self.core = MediaCore(epoch=bytes(8), address=("::", 7), clock=self.clock.monotonic_ns, nonce_key=bytes(32))
         self.heard: dict[Address, list[tuple[int, bytes]]] = {home: [] for home in HOMES.values()}
         self.events: list[Event] = self.core.take_events()
+        for channel in HOMES:
+            self.core.handle(AddChannel(channel, SECRET), 0)
         self.counter = 0
 
     @property
@@ -74,7 +78,7 @@ class Bench:
             self.clock.set(max(due_ns, self.now_ns))
             for batch in self.core.due(self.now_ns):
                 assert batch.due_ns <= self.now_ns
-                for _, address in batch.table.receivers():
+                for address in batch.table.addresses():
                     self.heard[address].append((self.now_ns, batch.packet))
         self.clock.set(max(until_ns, self.now_ns))
         self.events += self.core.take_events()
@@ -88,7 +92,6 @@ class Bench:
 
     def bind(self, *channels: bytes) -> None:
         for channel in channels:
-            self.core.handle(AddChannel(channel, SECRET), self.now_ns)
             [reply] = self.say(channel, Type.KEEPALIVE, padded(b""))
             self.say(channel, Type.ECHO, channel_wire.parse(reply).payload)
 
@@ -150,7 +153,7 @@ def test_a_dropped_channel_gets_nothing_more_even_when_it_comes_back(bench: Benc
     bench.bind(ONE, TWO)
     bench.do(START, frames(0, 50))
     bench.to(due(4)[0])
-    bench.do(DropChannel(TWO))
+    bench.do(DropChannel(TWO), AddChannel(TWO, SECRET))
     bench.bind(TWO)
     bench.to(due(8)[0])
     assert bench.times(TWO) == due(*range(5))
@@ -273,9 +276,110 @@ def test_repair_is_limited_to_two_hundred_packets_a_second_for_one_channel(bench
 def test_a_flood_of_nacks_for_nothing_is_limited_too(bench: Bench) -> None:
     bench.bind(ONE)
     for _ in range(1_000):
-        assert bench.say(ONE, Type.NACK, Nack(4, tuple(range(64))).encode()) == []
-    assert bench.core.counters["nacks"] == 1_000
-    assert bench.core.counters["nack_limited"] == 900
+        assert bench.say(ONE, Type.NACK, Nack(4, tuple(range(10))).encode()) == []
+    assert bench.core.counters["nacks"] == DATAGRAMS_AT_ONCE - 2
+    assert bench.core.counters["nack_limited"] == DATAGRAMS_AT_ONCE - 2 - REPAIRS_AT_ONCE
+    assert bench.core.counters["dropped_limited"] == 1_000 - DATAGRAMS_AT_ONCE + 2
+
+
+def test_asking_for_very_much_that_is_not_there_costs_more(bench: Bench) -> None:
+    bench.bind(ONE)
+    for _ in range(50):
+        bench.say(ONE, Type.NACK, Nack(4, tuple(range(2_000))).encode())
+    assert bench.core.counters["repair_misses"] <= (REPAIRS_AT_ONCE + 2_000 // MISSES_A_REPAIR) * MISSES_A_REPAIR
+
+
+def test_a_channel_that_says_too_much_is_silenced_alone_and_for_a_while(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    for _ in range(2 * DATAGRAMS_AT_ONCE):
+        bench.say(ONE, Type.KEEPALIVE, padded(b""))
+    assert bench.core.counters["dropped_limited"] == DATAGRAMS_AT_ONCE + 2
+    assert bench.say(ONE, Type.KEEPALIVE, padded(b"")) == []
+    assert len(bench.say(TWO, Type.KEEPALIVE, padded(b""))) == 1
+    bench.to(bench.now_ns + S)
+    assert len(bench.say(ONE, Type.KEEPALIVE, padded(b""))) == 1
+
+
+def test_who_does_not_know_the_secret_silences_nobody(bench: Bench) -> None:
+    bench.bind(ONE)
+    for n in range(2 * DATAGRAMS_AT_ONCE):
+        forged = channel_wire.encode(Type.KEEPALIVE, ONE, 10_000 + n, padded(b""), b"x" * 32)
+        assert bench.core.receive(forged, HOMES[ONE], bench.now_ns) == []
+    assert bench.core.counters["dropped_limited"] == 0
+    assert len(bench.say(ONE, Type.KEEPALIVE, padded(b""))) == 1
+
+
+def test_repair_is_limited_for_all_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "ALL_REPAIRS_AT_ONCE", 15)
+    bench = Bench()
+    bench.bind(ONE, TWO)
+    bench.do(START, frames(0, 20))
+    bench.to(due(19)[0])
+    ten = Nack(START.ssrc, tuple(range(10))).encode()
+    assert len(bench.say(ONE, Type.NACK, ten)) == 10
+    assert len(bench.say(TWO, Type.NACK, ten)) == 5
+    assert bench.core.counters["nack_limited_all"] == 5
+
+
+def test_ten_thousand_endpoints_change_hands_at_one_boundary() -> None:
+    core = MediaCore(epoch=bytes(8), address=("::", 7), clock=VirtualClock().monotonic_ns, nonce_key=bytes(32))
+    every = [n.to_bytes(8, "big") for n in range(10_000)]
+    for n, channel in enumerate(every):
+        core.handle(AddChannel(channel, SECRET), 0)
+        address = (f"10.1.{n // 250}.{n % 250}", 9)
+        [(reply, _)] = core.receive(
+            channel_wire.encode(Type.KEEPALIVE, channel, 0, padded(b""), SECRET), address, 0
+        )
+        nonce = channel_wire.parse(reply).payload
+        core.receive(channel_wire.encode(Type.ECHO, channel, 1, nonce, SECRET), address, 0)
+    low = replace(START, audience=tuple(every), start_ns=S)
+    high = replace(low, broadcast_id=b"h" * 16, ssrc=21, block_ssrc=22, audience=())
+    for command in (low, high, frames(0, 20), frames(0, 20, high.broadcast_id)):
+        core.handle(command, 0)
+    assert [len(batch.table) for batch in core.due(S)] == [10_000]
+    core.handle(Audience(low.broadcast_id, (), tuple(every)), S)
+    core.handle(Audience(high.broadcast_id, tuple(every)), S)
+    [batch] = core.due(S + 20 * MS)
+    assert len(batch.table) == 10_000
+    assert batch.packet[11] == high.ssrc
+    core.handle(Audience(low.broadcast_id, tuple(every[:10])), S)
+    core.handle(Audience(high.broadcast_id, (), tuple(every[:10])), S)
+    assert [(batch.packet[11], len(batch.table)) for batch in core.due(S + 40 * MS)] == [(11, 10), (21, 9_990)]
+
+
+def test_an_address_that_the_kernel_refuses_rests_for_a_second_from_sound_but_not_from_orders(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    bench.do(START, frames(0, 200))
+    bench.clock.set(due(0)[0])
+    [batch] = bench.core.due(bench.now_ns)
+    bench.core.refused(batch.table, [batch.table.addresses().index(HOMES[ONE])], bench.now_ns)
+    bench.do(SendOrder(b"order", b"datagram", (ONE, TWO)))
+    bench.to(due(100)[0])
+    assert b"datagram" in bench.packets(ONE)
+    sound = [at_ns for at_ns, packet in bench.heard[HOMES[ONE]] if packet != b"datagram"]
+    assert sound == due(*range(50, 101))
+    assert [at_ns for at_ns, packet in bench.heard[HOMES[TWO]] if packet != b"datagram"] == due(*range(1, 101))
+    assert bench.core.counters["addresses_rested"] == 1
+
+
+def test_a_refused_address_that_moved_rests_no_longer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.bind(ONE)
+    bench.do(START, frames(0, 200))
+    bench.clock.set(due(0)[0])
+    [batch] = bench.core.due(bench.now_ns)
+    bench.core.refused(batch.table, [0], bench.now_ns)
+    bench.to(due(10)[0])
+    assert bench.times(ONE) == []
+    monkeypatch.setitem(HOMES, ONE, HOMES[THREE])
+    bench.bind(ONE)
+    bench.to(due(11)[0])
+    assert bench.times(ONE) == due(11)
+
+
+def test_an_audience_of_unknown_channels_is_counted(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(replace(START, audience=(ONE, b"nobody00")), Audience(START.broadcast_id, (b"nobody01", b"nobody02")))
+    assert bench.core.counters["commands_refused"] == 3
 
 
 def test_an_order_is_repeated_to_those_who_have_not_answered(bench: Bench) -> None:
