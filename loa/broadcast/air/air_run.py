@@ -20,8 +20,11 @@ from loa.errors import LoaError
 from loa.timing.line import FrameGrid
 
 STARVED_NS = 2_000_000_000
-MAX_LATE_NS = 2_000_000_000
-"""Frames that were held, but could not be sent for so long (the machine slept), are skipped."""
+MAX_LATE_NS = 500_000_000
+"""A run that is so far behind (the machine slept, or is too slow for its listeners) skips to the frame that is due
+now. With less it catches up."""
+CATCH_UP_FRAMES = 4
+"""So many at once, so that others on air and what is commanded meanwhile have their turn."""
 MAX_AHEAD = 3_000
 """How many indices above the next one may be handed over: a minute of the shortest frames."""
 MAX_OPUS_BYTES = 1_275
@@ -67,6 +70,7 @@ class AirRun:
     def __init__(self, start: StartAir, counters: Values) -> None:
         """ValueError for a start that no tune order could describe."""
         self._check(start)
+        self.ssrc = start.ssrc
         self._start = start
         self._counters = counters
         self._end = MAX_INDEX + 1 if start.end_index is None else start.end_index
@@ -141,7 +145,10 @@ class AirRun:
         return self.grid.due_ns(self.next_index if self.next_index in self._held else self.next_index + 1)
 
     def due(self, now_ns: int) -> list[Outgoing]:
-        """The packets to send now, in order; sets `ended` when they are the last."""
+        """The packets to send now, in order, of CATCH_UP_FRAMES at most; sets `ended` when they are the last.
+
+        With more that is overdue, `next_due_ns` is past.
+        """
         out: list[Outgoing] = []
         if self.ended is not None:
             return out
@@ -149,8 +156,10 @@ class AirRun:
             self._end_with("stopped", now_ns, out)
             return out
         current = self.grid.index_at(now_ns)
-        self._skip_to(min(self.grid.index_at(now_ns - MAX_LATE_NS), self._end), now_ns, out)
-        while self.next_index <= current and self.next_index < self._end:
+        if self._supplied and self.grid.index_at(now_ns - MAX_LATE_NS) > self.next_index:
+            self._skip_to(min(current, self._end), now_ns, out)
+        began = self.sent
+        while self.next_index <= min(current, self._end - 1) and self.sent - began < CATCH_UP_FRAMES:
             held = self._held.pop(self.next_index, None)
             if held is not None:
                 self._send(self.next_index, *held, now_ns, out)

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loa.broadcast.air.air_counters import Values, new_values
-from loa.broadcast.air.air_run import MAX_AHEAD, MAX_OPUS_BYTES, AirRun, IndexReused, Sealer
+from loa.broadcast.air.air_run import (
+    CATCH_UP_FRAMES,
+    MAX_AHEAD,
+    MAX_LATE_NS,
+    MAX_OPUS_BYTES,
+    AirRun,
+    IndexReused,
+    Sealer,
+)
 from loa.broadcast.air.media_port import Frames, StartAir
 from loa.codecs.block_wire import frame_hash, open_block
 from loa.codecs.rtp import PT_BLOCK, PT_OPUS, RtpHeader, parse_packet
@@ -237,17 +245,45 @@ def test_stop_sends_no_further_frame_but_covers_the_last() -> None:
     assert (air.run.buffered, air.run.due(300 * S)) == (0, [])
 
 
-def test_a_process_that_slept_sends_what_is_not_too_old() -> None:
+def test_a_process_that_slept_long_goes_on_with_the_present() -> None:
     air = Air(replace(START, end_index=None))
     air.supply(START.index0, 500, 0)
     air.to(START.start_ns + 1 * S)
-    woke_ns = START.start_ns + 6 * S
-    air.at(woke_ns)
-    indices = air.listener.indices
-    assert indices[:51] == [START.index0 + n for n in range(51)]
-    assert indices[51:] == [START.index0 + n for n in range(200, 301)]
-    assert air.counters["frames_skipped"] == 149
+    air.at(START.start_ns + 6 * S)
+    assert air.listener.indices == [START.index0 + n for n in (*range(51), 300)]
+    assert air.counters["frames_skipped"] == 249
+    air.to(START.start_ns + 7 * S)
+    assert air.listener.indices[52:] == [START.index0 + n for n in range(301, 351)]
     assert air.listener.all_covered()
+
+
+def test_a_process_that_slept_a_little_catches_up_and_skips_nothing() -> None:
+    air = Air(replace(START, end_index=None))
+    air.supply(START.index0, 500, 0)
+    air.to(START.start_ns + 1 * S)
+    woke_ns = START.start_ns + 1 * S + MAX_LATE_NS
+    rounds = 0
+    while (due_ns := air.run.next_due_ns()) is not None and due_ns <= woke_ns:
+        before = len(air.listener.indices)
+        air.at(woke_ns)
+        assert len(air.listener.indices) <= before + CATCH_UP_FRAMES
+        rounds += 1
+    assert rounds > 1
+    assert air.listener.indices == [START.index0 + n for n in range(76)]
+    assert air.counters["frames_skipped"] == 0
+
+
+def test_one_that_is_always_too_late_skips_and_counts_and_never_falls_further_behind() -> None:
+    air = Air(replace(START, end_index=None))
+    air.supply(START.index0, 400, START.start_ns)
+    now_ns = START.start_ns
+    while air.run.next_index < START.index0 + 400:
+        before = len(air.listener.indices)
+        air.at(now_ns)
+        now_ns += 25 * MS * (len(air.listener.indices) - before)  # a frame takes longer to send than to play
+        assert now_ns - air.run.grid.due_ns(air.run.next_index) <= MAX_LATE_NS + CATCH_UP_FRAMES * 25 * MS
+    assert len(air.listener.indices) + air.counters["frames_skipped"] == 400
+    assert air.counters["frames_skipped"] > 50
 
 
 def test_what_cannot_be_sent_is_refused_and_counted() -> None:
@@ -278,7 +314,7 @@ def test_a_start_that_no_order_could_describe_is_refused() -> None:
 def test_repair_gives_the_same_ciphertext() -> None:
     run = AirRun(START, new_values())
     run.supply(frames(START.index0, 23), 0)
-    sent = [out.packet for out in run.due(START.start_ns + 100 * MS)]
+    sent = [out.packet for n in range(6) for out in run.due(START.start_ns + n * 20 * MS)]
     sound = [p for p in sent if p[8:12] == START.ssrc.to_bytes(4, "big")]
     assert [run.rings[START.ssrc].get(START.index0 + n, 101 * S) for n in range(6)] == sound
     assert run.rings[START.block_ssrc].get(0, 101 * S) == sent[0]
