@@ -146,9 +146,9 @@ class Core(ServingProcess):
             clock=clock,
             sign_sound=config.sign_sound,
         )
-        if left := await self._director.recover():
+        if left := await self._director.chronicle.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
-        in_background(stack, self._director.scribe.run())
+        in_background(stack, self._director.chronicle.scribe.run())
         self._health = Health(folder, rooms.db.ask, rooms.endpoints.count)
         await self._health.first_look()
         in_background(stack, self._health.run())
@@ -177,7 +177,7 @@ class Core(ServingProcess):
             library=rooms.library,
             uploads=rooms.uploads,
             broadcasts=rooms.broadcasts,
-            shown=self._director,
+            shown=self._director.chronicle,
             states=HubStates(self._hub),
             orders=book,
             receipts=rooms.receipts,
@@ -293,7 +293,7 @@ class Core(ServingProcess):
         return {
             "core": {
                 "media_restarts": self._media_restarts,
-                "broadcasts_not_written": self._director.scribe.failures,
+                "broadcasts_not_written": self._director.chronicle.scribe.failures,
             },
             "media": self._media_counters,
             "hub": self._hub.counters,

@@ -184,10 +184,21 @@ class Programme:
 
 
 @dataclass(frozen=True, slots=True)
+class PreEmption:
+    """From `from_ms` until `to_ms` (UTC; None: it goes on) endpoints were sent another broadcast, which goes before
+    this one: so many `endpoints` (at least one), or fewer at times."""
+
+    from_ms: int
+    to_ms: int | None
+    endpoints: int
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
     """A programme on air, or that was, to `areas` and `endpoints`. `reason` says why it ended.
 
-    Title and SHA-256 are the programme's as they were: what was on air can be told when the programme is gone.
+    `pre_empted`: in the order of time; only the last may go on. Title and SHA-256 are the programme's as they were:
+    what was on air can be told when the programme is gone.
     """
 
     id: bytes
@@ -208,6 +219,7 @@ class Broadcast:
     reason: str
     programme_title: str = ""
     programme_sha256: bytes = b""
+    pre_empted: tuple[PreEmption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

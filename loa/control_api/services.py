@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class ShownBroadcasts(Protocol):
-    """Broadcasts as they are known here: as they are now by the director, or as they are written down."""
+    """Broadcasts as they are known here: as they are now by the chronicle, or as they are written down."""
 
     async def get(self, broadcast_id: bytes) -> Broadcast:
         """The broadcast; NotFound."""

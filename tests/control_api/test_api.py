@@ -277,7 +277,7 @@ async def test_a_broadcast_is_heard_at_listen_and_ends_as_told(core: Core, api: 
     running = core._director.running(bytes.fromhex(broadcast["id"].replace("-", "")))
     if running is not None:
         await asyncio.wait_for(running.ended.wait(), 10)
-    await core._director.scribe.settled()
+    await core._director.chronicle.scribe.settled()
     ended = await api.call("GET", f"/api/v1/broadcasts/{broadcast['id']}")
     assert (ended["state"], ended["reason"]) == ("ended", "end")
     assert ended["frames_aired"] == ended["frames_total"] == programme["frames"]

@@ -107,7 +107,7 @@ async def test_a_start_that_cannot_be_written_down_is_not_on_air(
     with pytest.raises(ApiError) as caught:
         await api.start(programme, areas=[area])
     assert caught.value.status == 503
-    await core._director.scribe.settled()
+    await core._director.chronicle.scribe.settled()
     broadcast = await newest(api)
     assert (broadcast["state"], broadcast["reason"], broadcast["frames_aired"]) == ("failed", "not_started", 0)
     assert core._director.on_air() == ()
@@ -199,7 +199,7 @@ async def test_nothing_starts_while_the_core_goes_down(
         with pytest.raises(ApiError) as caught:
             await starting
         assert caught.value.status == 409
-        await another._director.scribe.settled()
+        await another._director.chronicle.scribe.settled()
         assert (await newest(api))["reason"] == "not_started"
 
 

@@ -31,7 +31,7 @@ async def test_old_receipts_are_figures_of_ones_own_area(core: Core, api: ApiCli
         broadcast = await api.start(programme["id"], areas=[city.areas["city"]])
         path = f"/api/v1/broadcasts/{broadcast['id']}"
         await api.call("POST", f"{path}/stop")
-        await core._director.scribe.settled()
+        await core._director.chronicle.scribe.settled()
         tune = (await api.call("GET", f"{path}/orders"))["items"][0]["order_id"]
         for device in devices.values():
             done = Receipt(bytes.fromhex(tune), ReceiptState.FINISHED, now_ms, result=result)

@@ -85,9 +85,9 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     media = MediaLocal(clock=clock, send_datagram=lambda _data, _to: None, epoch=EPOCH, nonce_key=bytes(32))
     epoch = EpochSecrets(EPOCH)
     hub.open_epoch(media, 0, epoch, director)
-    await director.recover()
+    await director.chronicle.recover()
     director.open_epoch(media, epoch)
-    tasks = [asyncio.create_task(director.scribe.run()), asyncio.create_task(_follow(media, director))]
+    tasks = [asyncio.create_task(director.chronicle.scribe.run()), asyncio.create_task(_follow(media, director))]
     tasks.append(asyncio.create_task(_tick(media)))
     try:
         yield Rooms(
@@ -106,7 +106,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     finally:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
-                await director.scribe.settled()
+                await director.chronicle.scribe.settled()
         for task in tasks:
             task.cancel()
         passwords.close()
@@ -165,7 +165,7 @@ async def work(at: Rooms, acknowledge: Any, round_: str) -> None:
     acknowledge("broadcast", broadcast.id)
     await at.director.stop(broadcast.id, act("stop"))
     acknowledge("stopped", broadcast.id)
-    await at.director.scribe.settled()
+    await at.director.chronicle.scribe.settled()
     acknowledge("settled", broadcast.id)
 
 

@@ -7,10 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.media_port import StartAir
 from loa.broadcast.records import Broadcast, Programme
 from loa.codecs.key_schedule import MediaKey
 from loa.codecs.order_wire import Tune
 from loa.codecs.signed import SigningKey
+from loa.model import BroadcastState, new_id
 from loa.timing.line import samples_to_ns
 
 LEADS_MS = (30, 500, 2_000)
@@ -33,6 +35,29 @@ class Request:
     volume: int
     play_delay_ms: int
 
+    def broadcast(self, frames: int, now_ms: int) -> Broadcast:
+        """The broadcast of so many frames that is made of it, before it has any generation. `now_ms`: UTC."""
+        return Broadcast(
+            id=new_id(now_ms),
+            programme_id=self.programme.id,
+            state=BroadcastState.PREPARING,
+            priority=self.priority,
+            volume=self.volume,
+            play_delay_ms=self.play_delay_ms,
+            areas=self.areas,
+            endpoints=self.endpoints,
+            created_ms=now_ms,
+            generation=0,
+            ssrc=None,
+            start_utc_ms=None,
+            ended_utc_ms=None,
+            frames_total=frames,
+            frames_aired=0,
+            reason="",
+            programme_title=self.programme.title,
+            programme_sha256=self.programme.sha256,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -48,6 +73,26 @@ class Plan:
         frames = (tune.end_index or tune.index0) - tune.index0
         end_ns = tune.start_ns + samples_to_ns(frames * tune.frame_samples)
         return (end_ns - now_ns) // 1_000_000 + tune.play_delay_ms + GRACE_MS
+
+    def start_air(self) -> StartAir:
+        """What takes it on air, with nobody in its audience."""
+        tune = self.tune
+        return StartAir(
+            broadcast_id=tune.broadcast_id,
+            generation=tune.generation,
+            ssrc=tune.ssrc,
+            block_ssrc=tune.block_ssrc,
+            index0=tune.index0,
+            timestamp0=tune.timestamp0,
+            start_ns=tune.start_ns,
+            frame_samples=tune.frame_samples,
+            master_key=self.key.key,
+            master_salt=self.key.salt,
+            block_seed=self.block_key.seed if self.block_key else b"",
+            block_frames=tune.block_frames,
+            end_index=tune.end_index,
+            audience=(),
+        )
 
 
 def plan_generation(

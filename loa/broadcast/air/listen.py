@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from loa.broadcast.air.director import Running
+from loa.broadcast.air.running import Running
 from loa.codecs.ogg_opus import OggOpusWriter
 from loa.timing.clock import Clock
 from loa.timing.line import FrameGrid

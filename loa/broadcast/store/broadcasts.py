@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal import journal
 from loa.broadcast.journal.act import Act, system
-from loa.broadcast.records import Broadcast
+from loa.broadcast.records import Broadcast, PreEmption
 from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.nearby import broadcast_near
@@ -21,6 +22,8 @@ from loa.errors import Conflict, NotFound
 from loa.model import ID_BYTES, BroadcastState, id_text
 
 UNFINISHED = (BroadcastState.PREPARING, BroadcastState.ON_AIR)
+_PRE_EMPTION = struct.Struct(">qqI")
+_GOES_ON = -1
 
 
 def _broadcast(row: Row[Any]) -> Broadcast:
@@ -32,12 +35,25 @@ def _broadcast(row: Row[Any]) -> Broadcast:
             "state": BroadcastState(values["state"]),
             "areas": _split(values["areas"]),
             "endpoints": _split(values["endpoints"]),
+            "pre_empted": tuple(_pre_emptions(values["pre_empted"])),
         }
     )
 
 
 def _split(packed: bytes) -> tuple[bytes, ...]:
     return tuple(packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES))
+
+
+def _pre_emptions(packed: bytes) -> Iterable[PreEmption]:
+    for from_ms, to_ms, endpoints in _PRE_EMPTION.iter_unpack(packed):
+        yield PreEmption(from_ms, None if to_ms == _GOES_ON else to_ms, endpoints)
+
+
+def _packed(pre_empted: Iterable[PreEmption]) -> bytes:
+    return b"".join(
+        _PRE_EMPTION.pack(each.from_ms, _GOES_ON if each.to_ms is None else each.to_ms, each.endpoints)
+        for each in pre_empted
+    )
 
 
 def _values(value: Broadcast) -> dict[str, Any]:
@@ -50,6 +66,7 @@ def _values(value: Broadcast) -> dict[str, Any]:
         "ended_utc_ms": value.ended_utc_ms,
         "frames_aired": value.frames_aired,
         "reason": value.reason,
+        "pre_empted": _packed(value.pre_empted),
     }
 
 

@@ -207,6 +207,8 @@ broadcast = Table(
     # Since when its receipts are being folded into figures, from when on none is taken; and when all of them were.
     Column("folding_ms", BigInteger, nullable=True),
     Column("folded_ms", BigInteger, nullable=True),
+    # From, to and how many endpoints, one after the other; see `store.broadcasts`.
+    Column("pre_empted", LargeBinary, nullable=False),
 )
 
 broadcast_target = Table(

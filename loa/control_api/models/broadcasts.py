@@ -43,10 +43,20 @@ DEFAULT_PRIORITY = {
 }
 
 
+class PreEmptionOut(Strict):
+    """From when until when (null: it goes on) so many of a broadcast's endpoints, or fewer at times, were sent
+    another one, which goes before it. Both instants are of sending: what is heard comes a play delay later."""
+
+    from_at: datetime | None
+    to_at: datetime | None
+    endpoints: int
+
+
 class BroadcastOut(Strict):
     """A broadcast. `reason` says how it ended; `frames_aired` is what is known to have been sent.
 
-    Title and SHA-256 are the programme's when it went on air; the programme itself may be gone.
+    `pre_empted`: in the order of time, at most 64; further ones prolong the last. Title and SHA-256 are the
+    programme's when it went on air; the programme itself may be gone.
     """
 
     id: str
@@ -66,6 +76,7 @@ class BroadcastOut(Strict):
     created_at: datetime | None
     start_at: datetime | None
     ended_at: datetime | None
+    pre_empted: list[PreEmptionOut]
     receipts: dict[str, int] | None = None
 
     @classmethod
@@ -89,6 +100,10 @@ class BroadcastOut(Strict):
             created_at=utc(broadcast.created_ms),
             start_at=utc(broadcast.start_utc_ms),
             ended_at=utc(broadcast.ended_utc_ms),
+            pre_empted=[
+                PreEmptionOut(from_at=utc(each.from_ms), to_at=utc(each.to_ms), endpoints=each.endpoints)
+                for each in broadcast.pre_empted
+            ],
             receipts=receipts,
         )
 

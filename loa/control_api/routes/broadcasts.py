@@ -59,7 +59,7 @@ async def start_broadcast(request: web.Request) -> web.Response:
         volume=given.volume,
         play_delay_ms=core.config.play_delay_ms if given.play_delay_ms is None else given.play_delay_ms,
     )
-    broadcast = await once(request, lambda act: director.start(wanted, act), director.get)
+    broadcast = await once(request, lambda act: director.start(wanted, act), director.chronicle.get)
     return answer(request, BroadcastOut.of(broadcast))
 
 

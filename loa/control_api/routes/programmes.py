@@ -97,7 +97,8 @@ async def change_programme(request: web.Request) -> web.Response:
 async def delete_programme(request: web.Request) -> web.Response:
     """Take a programme away; not while it is on air. What was broadcast of it can still be told."""
     programme = await _changeable(request)
-    await at_core(request).director.written(programme.id)  # who has just stopped it need not wait and ask again
+    # Who has just stopped it need not wait and ask again.
+    await at_core(request).director.chronicle.written(programme.id)
     await services(request).programmes.delete(programme.id, act_of(request))
     return done()
 

@@ -7,8 +7,8 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from loa.broadcast.air.director import Running
 from loa.broadcast.air.listen import ogg_pages
+from loa.broadcast.air.running import Running
 from loa.broadcast.people.rights import Right
 from loa.control_api.places import place
 from loa.control_api.problems import REQUEST_ID, Problem

@@ -10,7 +10,7 @@ import pytest
 
 from loa.broadcast.journal.act import Act, system
 from loa.broadcast.journal.ledger import Ledger
-from loa.broadcast.records import ProgrammeClass
+from loa.broadcast.records import PreEmption, ProgrammeClass
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
@@ -104,3 +104,12 @@ async def test_a_programme_of_no_area_that_there_is_is_not_made(db: Database) ->
     with pytest.raises(NotFound):
         await a_programme(db, b"?" * 16)
     assert await Programmes(db).list() == []
+
+
+async def test_pre_emptions_are_kept_those_that_go_on_too(db: Database) -> None:
+    broadcasts = Broadcasts(db)
+    broadcast = await a_broadcast(db)
+    assert (await broadcasts.get(broadcast.id)).pre_empted == ()
+    pre_empted = (PreEmption(NOW_MS, NOW_MS + 9_000, 10_000), PreEmption(NOW_MS + 20_000, None, 1))
+    await broadcasts.save(replace(broadcast, pre_empted=pre_empted))
+    assert (await broadcasts.get(broadcast.id)).pre_empted == pre_empted
