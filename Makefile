@@ -42,8 +42,9 @@ $(STAMPS)/debian: deploy/debian-packages.txt
 demo: $(STAMPS)/core
 	@$(BIN)/loa demo $(ARGS)
 
+# One process more than there are cores: tests of real processes wait a good part of their time.
 test: $(STAMPS)/debian $(STAMPS)/dev
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $$(( $$(nproc) + 1 )) --dist worksteal $(ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
