@@ -30,6 +30,7 @@ from loa.codecs import (
     canonical,
     channel_wire,
     enrolment_wire,
+    group_wire,
     key_schedule,
     link_wire,
     rtp,
@@ -39,6 +40,7 @@ from loa.codecs import (
 from loa.codecs.authority import ALL_RIGHTS, Authority, Certificate, KeyEntry, KeyList, Right
 from loa.codecs.canonical import Value
 from loa.codecs.channel_wire import Nack, Probe, ProbeReply, Type
+from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.order_wire import Bundle, Order, Stop, Tune, order_id, seal_order
 from loa.codecs.signed import Kind, SigningKey
 from loa.codecs.statement_wire import Beacon, Placement, Welcome
@@ -516,6 +518,11 @@ def link_messages() -> Iterator[Vector]:
         "status while playing": link_wire.Status(180_000, -80_123, BROADCAST, 690, 12, 3, 2, 1, 1480, 4, 1, 0, 80),
         "status when idle, clock not known": link_wire.Status(2**63 - 1, 0),
         "bye": link_wire.Bye("replaced", "another link of this endpoint came"),
+        "group": GroupMessage(1, "232.1.2.3", 5004),
+        "group of another source": GroupMessage(2, "ff35::4000:1", 5004, "2001:db8::1"),
+        "group: none": GroupMessage(3),
+        "hearing": Hearing(1, True),
+        "not hearing": Hearing(1, False),
     }
     for name, message in messages.items():
         yield good("link message", name, {"type": message.TYPE, "value": message}, link_wire.encode(message))
@@ -533,6 +540,13 @@ def link_messages() -> Iterator[Vector]:
         "with a result of what was only accepted": {0: 10, 1: [{**receipt, 2: 2, 8: counts}]},
         "with a refusal without a reason": {0: 10, 1: [{**receipt, 2: 3}]},
         "with a key list that is a string": {0: 2, 1: b"\x01", 2: "", 3: []},
+        "with a group that is no group": {0: 8, 1: 1, 2: "192.0.2.1", 3: 5004, 4: ""},
+        "with a group that all machines may use": {0: 8, 1: 1, 2: "224.0.0.1", 3: 5004, 4: ""},
+        "with a group without a port": {0: 8, 1: 1, 2: "232.1.2.3", 3: 0, 4: ""},
+        "with a group in another form": {0: 8, 1: 1, 2: "FF35::4000:1", 3: 5004, 4: ""},
+        "with a group from many": {0: 8, 1: 1, 2: "232.1.2.3", 3: 5004, 4: "232.1.2.4"},
+        "with a port of no group": {0: 8, 1: 1, 2: "", 3: 5004, 4: ""},
+        "with hearing 2": {0: 9, 1: 1, 2: 2},
         "with three certificates": {0: 2, 1: b"\x01", 2: b"", 3: [b"", b"", b""]},
     }
     for name, value in refused.items():
@@ -572,6 +586,9 @@ def channel() -> Iterator[Vector]:
     yield bad("channel", "datagram of 70 KB", data[:18] + bytes(70_000), secret)
     yield bad("channel", "datagram of type 0x7f", data[:1] + b"\x7f" + data[2:], secret)
     yield bad("channel", "datagram with another first byte", b"\x80" + data[1:], secret)
+    beat = group_wire.encode_beat(EPOCH)
+    yield good("group datagram", "GROUP datagram", {"epoch": EPOCH}, beat)
+    yield bad("channel", "GROUP datagram where a channel datagram belongs", beat.ljust(34, b"\0"), secret)
 
 
 def payloads() -> Iterator[Vector]:

@@ -3,7 +3,8 @@
     0xC1 | type 1 | channel id 8 | counter 8 | payload | MAC 16
 
 The first byte is outside the ranges of STUN, DTLS, TURN and RTP (RFC 7983). An ORDER datagram is the
-exception: 0xC1 | 0x10 | order bundle; it is signed, the same for all, and needs no MAC.
+exception: 0xC1 | 0x10 | order bundle; it is signed, the same for all, and needs no MAC. Another is GROUP
+(codecs/group_wire.py), which means nothing but that it was heard.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Type(IntEnum):
     PROBE_REPLY = 0x06
     NACK = 0x07
     ORDER = 0x10
+    GROUP = 0x11
 
 
 UPWARD = frozenset({Type.KEEPALIVE, Type.ECHO, Type.PROBE, Type.NACK})
@@ -74,15 +76,16 @@ def is_channel(data: bytes) -> bool:
 
 
 def parse(data: bytes) -> Datagram:
-    """The channel datagram in `data`; WireError when there is none (an ORDER is `parse_order`'s)."""
+    """The channel datagram in `data`; WireError when there is none (an ORDER is `parse_order`'s, a GROUP
+    `group_wire.parse_beat`'s)."""
     if not OVERHEAD_BYTES <= len(data) <= MAX_DATAGRAM_BYTES or data[0] != MAGIC:
         raise WireError("no channel datagram")
     try:
         type_ = Type(data[1])
     except ValueError as error:
         raise WireError(f"channel datagram type {data[1]}") from error
-    if type_ is Type.ORDER:
-        raise WireError("an order where a channel datagram belongs")
+    if type_ not in UPWARD and type_ not in DOWNWARD:
+        raise WireError(f"{type_.name} where a channel datagram belongs")
     return Datagram(
         type_,
         data[2:10],

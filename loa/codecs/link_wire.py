@@ -12,6 +12,7 @@ from typing import ClassVar
 from loa.codecs import canonical
 from loa.codecs.authority import MAX_CHAIN
 from loa.codecs.canonical import Fields, Value
+from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.key_schedule import NONCE_BYTES
 from loa.codecs.order_wire import EPOCH_BYTES
 from loa.codecs.signed import KEY_BYTES, SIGNATURE_BYTES
@@ -342,6 +343,8 @@ Message = (
     | OrderMessage
     | SecretMessage
     | StatementMessage
+    | GroupMessage
+    | Hearing
     | ReceiptsMessage
     | ReceiptsAck
     | Status
@@ -356,6 +359,8 @@ _READERS: dict[int, Callable[[Fields], Message]] = {
         OrderMessage,
         SecretMessage,
         StatementMessage,
+        GroupMessage,
+        Hearing,
         ReceiptsMessage,
         ReceiptsAck,
         Status,

@@ -26,6 +26,7 @@ GAUGES: Mapping[str, str] = {
     "audit_digests_contradicted": "Digests that the audit log contradicts: it was changed, or cut off.",
     "endpoints_enrolled": "Endpoints that are enrolled and not revoked.",
     "endpoints_linked": "Endpoints whose link is up.",
+    "endpoints_in_groups": "Endpoints that say that they hear by a multicast group.",
     "endpoints_bound": "Endpoints whose media channel is bound: sound can reach them.",
     "broadcasts_on_air": "Broadcasts on air.",
 }
@@ -63,6 +64,7 @@ _MEDIA: Mapping[str, str] = {
     "frames_refused": "Frames of no broadcast on air, malformed, twice, or too far ahead.",
     "commands_refused": "Commands of control that could not be carried out.",
     "orders_sent": "Order datagrams, each repeat once.",
+    "groups": "Multicast groups in use.",
     "packets_sent": "Packets sent to endpoints.",
     "send_refused": "Packets that the kernel did not take.",
     "send_refused_unreachable": "Of those, for want of a way to the address.",
@@ -76,6 +78,9 @@ _MEDIA: Mapping[str, str] = {
     "addresses_rested": "Addresses left out of sound for a second because the kernel refused them.",
     "chunks_helped": "Pieces of a packet's receivers that a second sender thread took off the first.",
     "chunks_slow": "Pieces of a packet's receivers that took more than 10 ms: the thread was held up.",
+    "group_packets_sent": "Packets sent to multicast groups, each counted once however many hear it.",
+    "group_send_refused": "Packets to multicast groups that the kernel did not take.",
+    "group_sockets_refused": "Tries to open a socket to multicast groups that failed: no such interface or source.",
     "replies_sent": "Replies to probes, challenges and NACKs.",
     "replies_refused": "Replies that the kernel did not take.",
     "ticks": "Times at which packets were due and went out, each to all its listeners.",
@@ -123,6 +128,11 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "media_unreached": "Commands of the hub that did not reach the media process.",
         "placements": "Linked endpoints that were sent a new placement, because they or an area above them moved.",
         "placements_not_sent": "Linked endpoints whose new placement could not be read from the store.",
+    },
+    "groups": {
+        "heard": "Times that an endpoint said that it hears its multicast group.",
+        "lost": "Times that an endpoint said that it does not any more, and went back to unicast.",
+        "outdated": "What endpoints said of a group that is not theirs any more.",
     },
     "hand_over": {
         "handed_over": "Requests that this process handed over to the core.",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from loa.codecs import block_wire, canonical, channel_wire, key_schedule, link_wire, signed
+from loa.codecs import block_wire, canonical, channel_wire, group_wire, key_schedule, link_wire, signed
 from loa.codecs.authority import Authority as _Authority
 from loa.codecs.authority import Certificate, KeyList, Right, open_key_list
 from loa.codecs.channel_wire import Nack, Probe, ProbeReply
@@ -86,6 +86,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], tuple[type[Exception], ...],
     "order body": (Order.decode, (WireError,), bodies("order")),
     "bundle": (obey, BOTH, samples("bundle")),
     "order datagram": (channel_wire.parse_order, (), samples("order datagram")),
+    "group datagram": (group_wire.parse_beat, (), samples("group datagram")),
     "beacon": (Beacon.decode, (WireError,), bodies("beacon")),
     "placement": (Placement.decode, (WireError,), bodies("placement")),
     "welcome": (Welcome.decode, (WireError,), bodies("welcome")),

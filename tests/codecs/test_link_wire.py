@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from loa.codecs import canonical, link_wire
 from loa.codecs.canonical import Value
+from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.link_wire import (
     MAX_MESSAGE_BYTES,
     MAX_RECEIPTS,
@@ -75,6 +76,15 @@ messages: st.SearchStrategy[Message] = st.one_of(
         *[i63] * 9,
         st.integers(0, 100),
     ),
+    st.builds(
+        GroupMessage,
+        st.integers(0, 2**32 - 1),
+        st.sampled_from(("232.1.2.3", "239.0.0.1", "ff35::1234")),
+        st.integers(1, 65_535),
+        st.sampled_from(("", "192.0.2.1", "2001:db8::1")),
+    ),
+    st.builds(GroupMessage, st.integers(0, 2**32 - 1)),
+    st.builds(Hearing, st.integers(0, 2**32 - 1), st.booleans()),
     st.builds(Bye, st.text(max_size=32), st.text(max_size=256)),
 )
 RECEIVED: dict[int, Value] = {1: bytes(16), 2: 1, 3: 0}
@@ -188,4 +198,4 @@ def test_what_has_no_known_type_is_malformed(value: Any) -> None:
 
 def test_every_type_has_its_own_number() -> None:
     types = [cls.TYPE for cls in Message.__args__]
-    assert sorted(types) == [1, 2, 3, 5, 6, 7, 10, 11, 12, 13]
+    assert sorted(types) == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13]

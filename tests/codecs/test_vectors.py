@@ -19,6 +19,7 @@ from loa.codecs import (
     canonical,
     channel_wire,
     enrolment_wire,
+    group_wire,
     key_schedule,
     link_wire,
     rtp,
@@ -259,6 +260,10 @@ DOORS: dict[str, tuple[Callable[[Inputs], bytes], Callable[[bytes, Inputs], Inpu
     "order datagram": (
         lambda inputs: channel_wire.encode_order(bytes.fromhex(inputs["bundle"])),
         decode_order_datagram,
+    ),
+    "group datagram": (
+        lambda inputs: group_wire.encode_beat(bytes.fromhex(inputs["epoch"])),
+        lambda data, _: {"epoch": (group_wire.parse_beat(data) or b"").hex()},
     ),
     "enrolment code": (no_encoder, decode_code),
     "sealed secret": (encode_secret, decode_secret),

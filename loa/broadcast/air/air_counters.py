@@ -40,6 +40,7 @@ NAMES = (
     "frames_refused",  # of no broadcast on air, malformed, twice, or too far ahead
     "commands_refused",
     "orders_sent",  # order datagrams, each repeat once
+    "groups",  # multicast groups in use
     # sending
     "packets_sent",
     "send_refused",
@@ -54,6 +55,9 @@ NAMES = (
     "addresses_rested",  # left out for a second because the kernel refused them
     "chunks_helped",  # pieces of a packet's receivers that another thread than the first has served
     "chunks_slow",  # those pieces that took more than 10 ms
+    "group_packets_sent",  # to multicast groups
+    "group_send_refused",
+    "group_sockets_refused",  # tries to open a socket to send to groups: no such interface or source
     "replies_sent",
     "replies_refused",
     "ticks",
@@ -75,6 +79,7 @@ GAUGES = frozenset(
     {
         "channels",
         "channels_bound",
+        "groups",
         "receive_buffer_bytes",
         "send_buffer_bytes",
         "buffers_small",

@@ -21,6 +21,7 @@ from loa.broadcast.air import media_messages
 from loa.broadcast.air.credit import Credit
 from loa.broadcast.air.datagram_reader import DatagramReader
 from loa.broadcast.air.fanout import MAX_THREADS, Fanout, Parcel
+from loa.broadcast.air.group_sockets import GroupSockets
 from loa.broadcast.air.media_core import Batch, MediaCore
 from loa.broadcast.air.media_messages import MessageStream
 from loa.broadcast.air.media_port import AirProgress, Command, Counters
@@ -63,6 +64,7 @@ class MediaChild:
         self._changed = threading.Condition()  # its lock guards the core
         self._sleeps_until_ns = 0
         self._over = threading.Event()
+        self._groups = GroupSockets(core.counters)
 
     def run(self) -> None:
         """Until the end. The sound stops with it."""
@@ -194,6 +196,8 @@ class MediaChild:
         counters["ticks_late_2ms"] += late_ns > 2_000_000
         counters["ticks_late_5ms"] += late_ns > 5_000_000
         counters["ticks_late_20ms"] += late_ns > 20_000_000
+        for batch in batches:
+            self._groups.send(batch.packet, batch.groups)
         for batch, outcome in zip(
             batches, fanout.send_all([Parcel(batch.packet, batch.table) for batch in batches]), strict=True
         ):

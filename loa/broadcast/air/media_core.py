@@ -18,6 +18,7 @@ from loa.broadcast.air.air_counters import Values, new_values
 from loa.broadcast.air.air_run import AirRun
 from loa.broadcast.air.channels import MAX_CHANNELS, Channels, Reply
 from loa.broadcast.air.datagram_reader import Arrival
+from loa.broadcast.air.group_book import GroupBook, GroupWays
 from loa.broadcast.air.listeners import Listeners
 from loa.broadcast.air.media_port import (
     AddChannel,
@@ -33,12 +34,15 @@ from loa.broadcast.air.media_port import (
     DropChannel,
     Event,
     Frames,
+    GroupRoute,
+    Groups,
     Ready,
     SendOrder,
     SettleOrder,
     Shutdown,
     StartAir,
     StopAir,
+    UseGroups,
 )
 from loa.broadcast.air.order_repeats import OrderRepeats
 from loa.broadcast.air.repair_ring import SPAN_NS, RepairRing
@@ -54,11 +58,12 @@ MAX_GENERATIONS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One packet to all of a table. `due_ns`: the instant it should leave at."""
+    """One packet to all of a table, and to multicast groups. `due_ns`: the instant it should leave at."""
 
     packet: bytes
     table: AddressTable
     due_ns: int
+    groups: GroupWays = ()
 
 
 @dataclass(slots=True)
@@ -71,6 +76,8 @@ class _Air:
     listeners: Listeners
     progress_ns: int
     forget_ns: int | None = None
+    groups: tuple[Address, ...] = ()
+    ways: GroupWays = ()
 
 
 class MediaCore:
@@ -101,6 +108,8 @@ class MediaCore:
             counters=self.counters,
         )
         self._orders = OrderRepeats(self._book)
+        self._groups = GroupBook(epoch)
+        self._nobody = AddressTable(family)
         self._on_air: dict[bytes, _Air] = {}
         self._by_ssrc: dict[int, _Air] = {}
         self._used: dict[bytes, None] = {}
@@ -133,6 +142,16 @@ class MediaCore:
                 if air is not None:
                     air.listeners.leave(left)
                     self._refuse(air.listeners.join(joined))
+            case UseGroups(routes):
+                self._refuse(self._groups.use([GroupRoute(*route) for route in routes], now_ns))
+                self.counters["groups"] = len(self._groups)
+                for air in self._by_ssrc.values():
+                    air.ways = self._groups.ways(air.groups)
+            case Groups(broadcast_id, groups):
+                air = self._on_air.get(broadcast_id)
+                if air is not None:
+                    air.groups = tuple(groups)
+                    air.ways = self._groups.ways(air.groups)
             case Frames(broadcast_id):
                 air = self._on_air.get(broadcast_id)
                 if air is None:
@@ -176,6 +195,9 @@ class MediaCore:
         for datagram, table, due_ns in self._orders.due(now_ns):
             self.counters["orders_sent"] += len(table)
             batches.append(Batch(datagram, table, due_ns))
+        if (beat := self._groups.due(now_ns)) is not None:
+            datagram, ways, due_ns = beat
+            batches.append(Batch(datagram, self._nobody, due_ns, ways))
         for ssrc, air in list(self._by_ssrc.items()):
             if ssrc != air.run.ssrc:
                 continue  # each of them has two
@@ -184,11 +206,11 @@ class MediaCore:
             if air.forget_ns is None:
                 outgoing = air.run.due(now_ns)
                 table = air.listeners.settle(now_ns)
-                batches.extend(Batch(each.packet, table, each.due_ns) for each in outgoing)
+                batches.extend(Batch(each.packet, table, each.due_ns, air.ways) for each in outgoing)
                 self._report(air, now_ns)
             elif air.forget_ns <= now_ns:
                 self._by_ssrc = {ssrc: each for ssrc, each in self._by_ssrc.items() if each is not air}
-        return [batch for batch in batches if len(batch.table)]
+        return [batch for batch in batches if len(batch.table) or batch.groups]
 
     def refused(self, table: AddressTable, positions: Sequence[int], now_ns: int) -> None:
         """The kernel has refused these receivers of a table that `due` gave: no sound for them for a while."""
@@ -199,7 +221,7 @@ class MediaCore:
 
     def next_due_ns(self) -> int | None:
         """When `due` is next to be called; may be past. None: not before the next command or datagram."""
-        instants = [self._channels.next_expiry_ns(), self._orders.next_due_ns()]
+        instants = [self._channels.next_expiry_ns(), self._orders.next_due_ns(), self._groups.next_due_ns()]
         for air in self._by_ssrc.values():
             if air.forget_ns is None:
                 instants += [air.progress_ns, air.run.next_due_ns()]
@@ -260,7 +282,9 @@ class MediaCore:
 
     def _find_ring(self, ssrc: int, channel_id: bytes) -> RepairRing | None:
         air = self._by_ssrc.get(ssrc)
-        return air.run.rings[ssrc] if air is not None and channel_id in air.listeners else None
+        if air is None or not (channel_id in air.listeners or air.ways):
+            return None  # of a group nobody knows who hears it: whoever is bound may ask, within the limits
+        return air.run.rings[ssrc]
 
     def _refuse(self, count: int = 1) -> None:
         self.counters["commands_refused"] += count

@@ -63,6 +63,10 @@ class MediaLocal:
             for address in batch.table.addresses():
                 self._send_datagram(batch.packet, address)
                 self.core.counters["packets_sent"] += 1
+            for _, table in batch.groups:
+                for address in table.addresses():
+                    self._send_datagram(batch.packet, address)
+                    self.core.counters["group_packets_sent"] += 1
         self._collect()
 
     def take_events(self) -> list[Event]:

@@ -26,6 +26,8 @@ _COMMANDS: tuple[type[Command], ...] = (
     media_port.DropChannel,
     media_port.StartAir,
     media_port.Audience,
+    media_port.UseGroups,
+    media_port.Groups,
     media_port.Frames,
     media_port.StopAir,
     media_port.SendOrder,

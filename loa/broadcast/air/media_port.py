@@ -11,10 +11,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Address = tuple[str, int]
 """Numeric host and UDP port."""
+
+
+class GroupRoute(NamedTuple):
+    """A multicast group, and how datagrams go there.
+
+    `ttl`: 1 to 255. `interface`: the name of the one they leave by; empty: the system's choice. `loop`: whether
+    this machine hears them too. `source`: the numeric address they come from; empty: the interface's.
+    """
+
+    host: str
+    port: int
+    ttl: int
+    interface: str
+    loop: bool
+    source: str
+
+    @property
+    def address(self) -> Address:
+        """Host and port."""
+        return self.host, self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,23 @@ class Audience:
     broadcast_id: bytes
     joined: tuple[bytes, ...]
     left: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UseGroups:
+    """These are all the multicast groups that there are: each gets a GROUP datagram every 2 s, and what is on air
+    in it. Others get nothing any more."""
+
+    routes: tuple[GroupRoute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The multicast groups that get a broadcast too, from the next frame on. One that is not in use is passed over
+    until it is."""
+
+    broadcast_id: bytes
+    groups: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +209,8 @@ Command = (
     | DropChannel
     | StartAir
     | Audience
+    | UseGroups
+    | Groups
     | Frames
     | StopAir
     | SendOrder

@@ -78,8 +78,9 @@ class Bench:
             self.clock.set(max(due_ns, self.now_ns))
             for batch in self.core.due(self.now_ns):
                 assert batch.due_ns <= self.now_ns
-                for address in batch.table.addresses():
-                    self.heard[address].append((self.now_ns, batch.packet))
+                for table in (batch.table, *(table for _, table in batch.groups)):
+                    for address in table.addresses():
+                        self.heard.setdefault(address, []).append((self.now_ns, batch.packet))
         self.clock.set(max(until_ns, self.now_ns))
         self.events += self.core.take_events()
 

@@ -12,6 +12,16 @@ from loa.errors import WireError
 ids = st.binary(min_size=8, max_size=16)
 id_tuples = st.lists(ids, max_size=5).map(tuple)
 uints = st.integers(0, (1 << 48) - 1)
+addresses = st.tuples(st.text(max_size=9), uints)
+routes = st.builds(
+    media_port.GroupRoute,
+    st.text(max_size=9),
+    uints,
+    uints,
+    st.text(max_size=9),
+    st.booleans(),
+    st.text(max_size=9),
+)
 messages: st.SearchStrategy[Command | Event] = st.one_of(
     st.builds(media_port.AddChannel, ids, ids),
     st.builds(media_port.DropChannel, ids),
@@ -27,14 +37,16 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
         id_tuples,
     ),
     st.builds(media_port.Audience, ids, id_tuples, id_tuples),
+    st.builds(media_port.UseGroups, st.lists(routes, max_size=3).map(tuple)),
+    st.builds(media_port.Groups, ids, st.lists(addresses, max_size=3).map(tuple)),
     st.builds(media_port.Frames, ids, uints, id_tuples),
     st.builds(media_port.StopAir, ids),
     st.builds(media_port.SendOrder, ids, ids, id_tuples),
     st.builds(media_port.SettleOrder, ids, id_tuples),
     st.builds(media_port.AskCounters),
     st.builds(media_port.Shutdown),
-    st.builds(media_port.Ready, ids, st.tuples(st.text(max_size=9), uints), uints),
-    st.builds(media_port.ChannelBound, ids, st.tuples(st.text(max_size=9), uints)),
+    st.builds(media_port.Ready, ids, addresses, uints),
+    st.builds(media_port.ChannelBound, ids, addresses),
     st.builds(media_port.ChannelUnbound, ids),
     st.builds(media_port.AirProgress, ids, uints, uints, uints, uints),
     st.builds(media_port.AirEnded, ids, uints, uints, st.text(max_size=9), uints),
