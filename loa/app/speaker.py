@@ -22,6 +22,8 @@ from loa.codecs import libopus
 from loa.edge.speaker import enrol, identity, interpolate
 from loa.edge.speaker.channel import Address
 from loa.edge.speaker.engine import SpeakerEngine
+from loa.edge.speaker.group_ear import Membership
+from loa.edge.speaker.group_socket import join_group
 from loa.edge.speaker.link_client import LinkClient, link_url
 from loa.edge.speaker.link_session import Event, PlacementChanged, SecretReceived, Welcomed
 from loa.edge.speaker.output import LEAD_NS, CardOutput, NullOutput, Output
@@ -34,6 +36,7 @@ NS_PER_S = 1_000_000_000
 BUSY_TICK_NS = 10 * NS_PER_MS
 IDLE_TICK_NS = 200 * NS_PER_MS
 GOODBYE_S = 1.5
+GROUP_RETRY_NS = 30 * NS_PER_S
 READ_BYTES = 2048  # more than any packet: a longer datagram arrives cut off, and is dropped for its length
 READS_AT_ONCE = 64
 SOCKET_BUFFER_BYTES = 1 << 20
@@ -97,6 +100,9 @@ class Speaker:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._socket: socket.socket | None = None
+        self._group_socket: socket.socket | None = None
+        self._membership: Membership | None = None
+        self._join_due_ns = 0
         self._report_due_ns = 0
         self._welcomed: Welcomed | None = None
 
@@ -145,6 +151,7 @@ class Speaker:
             if self._socket is not None:
                 loop.remove_reader(self._socket)
                 self._socket.close()
+            self._leave_group()
 
     def stop(self) -> None:
         """End cleanly."""
@@ -155,6 +162,7 @@ class Speaker:
         while not self._stopping.is_set():
             now_ns = self._clock.monotonic_ns()
             self._engine.tick(now_ns)
+            self._follow_group(now_ns)
             self._send_due()
             if self._engine.queue_link_messages(now_ns):
                 self._link.wake()
@@ -238,6 +246,42 @@ class Speaker:
         due_ns = self._engine.next_due_ns(now_ns)
         if due_ns is not None and due_ns <= now_ns:
             self._send_due()
+
+    def _follow_group(self, now_ns: int) -> None:
+        """Be in the group that the engine wants to be in, and in no other."""
+        wanted = self._engine.membership
+        if wanted != self._membership:
+            self._leave_group()
+            self._membership, self._join_due_ns = wanted, now_ns
+        if wanted is None or self._group_socket is not None or now_ns < self._join_due_ns:
+            return
+        try:
+            self._group_socket = join_group(wanted)
+        except OSError as error:
+            self._join_due_ns = now_ns + GROUP_RETRY_NS
+            _log.warning("group not joined", group=wanted.host, source=wanted.source, error=str(error))
+            return
+        asyncio.get_running_loop().add_reader(self._group_socket, self._on_group_readable, self._group_socket)
+        _log.info("group joined", group=wanted.host, port=wanted.port, source=wanted.source)
+
+    def _leave_group(self) -> None:
+        if self._group_socket is not None:
+            asyncio.get_running_loop().remove_reader(self._group_socket)
+            self._group_socket.close()
+            self._group_socket = None
+
+    def _on_group_readable(self, sock: socket.socket) -> None:
+        heard_before = self._engine.ear.hearing
+        for _ in range(READS_AT_ONCE):
+            try:
+                data, address = sock.recvfrom(READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue
+            self._engine.on_group_datagram(data, address[0], self._clock.monotonic_ns())
+        if self._engine.ear.hearing != heard_before:
+            self._wake.set()
 
     def _send_due(self) -> None:
         channel = self._engine.channel

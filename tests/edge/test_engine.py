@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from loa.codecs import channel_wire, link_wire
+from loa.codecs.group_wire import Hearing
 from loa.codecs.link_wire import Receipt, ReceiptsAck, ReceiptsMessage, Status
 from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker import identity
@@ -56,6 +57,7 @@ class Street:
         self.sent = 0
         self.receipts: list[Receipt] = []
         self.statuses: list[Status] = []
+        self.hearings: list[Hearing] = []
         self.heard: list[NDArray[np.float32]] = []
         self.rendered_ns: int | None = None
         self.sounds: dict[int, Sound] = {}
@@ -145,6 +147,8 @@ class Street:
                 self.say(link_wire.encode(ReceiptsAck(acked)))
             elif isinstance(message, Status):
                 self.statuses.append(message)
+            elif isinstance(message, Hearing):
+                self.hearings.append(message)
         if self.rendered_ns is None:
             self.rendered_ns = self.local_ns
         while self.rendered_ns <= self.local_ns + 30 * MS:

@@ -172,6 +172,11 @@ class BroadcastReceiver:
         except AuthorityError:
             counters.unauthentic += 1
 
+    def due_by(self, origin_ns: int) -> bool:
+        """Whether a frame of it is due at `origin_ns`: it has begun, and not come to its end."""
+        due, end = self.grid.index_at(origin_ns), self._frames.end
+        return due >= self.tune.index0 and (end is None or due < end)
+
     def nacks(self, origin_ns: int, now_ns: int, round_trip_ns: int) -> list[Nack]:
         """What to ask for now."""
         # Until a packet has told how long the way is, half of the round trip and as much again for its jitter.

@@ -12,16 +12,18 @@ from collections.abc import Callable
 
 import structlog
 
-from loa.codecs import channel_wire, key_schedule, rtp
+from loa.codecs import channel_wire, group_wire, key_schedule, rtp
 from loa.codecs.link_wire import Receipt, Status
 from loa.codecs.order_wire import Stop, Tune
-from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
+from loa.edge.speaker.broadcast_receiver import MAX_TRANSIT_NS, BroadcastReceiver
 from loa.edge.speaker.channel import Address, Channel
+from loa.edge.speaker.group_ear import GroupEar, Membership
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import (
     BeaconReceived,
     Closed,
     Event,
+    GroupTold,
     KeyListChanged,
     LinkSession,
     OrderArrived,
@@ -86,6 +88,7 @@ class SpeakerEngine:
         self.playout.time.trim_ns = identity.placement.trim_us * NS_PER_US
         self.channel: Channel | None = None
         self.session: LinkSession | None = None
+        self.ear = GroupEar()
         self.underruns: Callable[[], int] = lambda: 0
         self.dropped = 0
         self.store_failures = 0
@@ -124,6 +127,8 @@ class SpeakerEngine:
                     self.playout.time.trim_ns = self.identity.placement.trim_us * NS_PER_US
             case BeaconReceived():
                 self.trusted.beacon(event.beacon)
+            case GroupTold():
+                self.ear.told(event.message)
             case ReceiptsAcked():
                 self._stored(lambda: self.outbox.acked(event.receipts))
             case Closed():
@@ -151,12 +156,15 @@ class SpeakerEngine:
             unsent = self.outbox.take_unsent()
             if unsent:
                 session.send_receipts(unsent)
+            hearing = self.ear.take_news()
+            if hearing is not None:
+                session.send_hearing(hearing)
             if now_ns >= self._status_due_ns:
                 status = self.status(now_ns)
                 self._status_due_ns = now_ns + (STATUS_PLAYING_NS if status.broadcast_id else STATUS_IDLE_NS)
                 session.send_status(status)
                 return True
-            return bool(unsent)
+            return bool(unsent) or hearing is not None
         except LinkError as error:
             self.outbox.new_link()
             _log.warning("link queue", error=str(error))
@@ -181,17 +189,39 @@ class SpeakerEngine:
                     self._clock_known = True
                     self._status_due_ns = now_ns
             return
+        if self._on_sound(data, now_ns) is None:
+            self.dropped += 1
+
+    @property
+    def membership(self) -> Membership | None:
+        """The multicast group to be in, if there is one."""
+        return None if self.channel is None else self.ear.membership(self.channel.server[0])
+
+    def on_group_datagram(self, data: bytes, host: str, now_ns: int) -> None:
+        """Take a datagram that `host` has sent to the group. Never raises; what does not belong is counted, but for
+        sound that is not tuned here: it is for others."""
+        membership = self.membership
+        if membership is None or host != membership.source:
+            self.dropped += 1
+        elif (epoch := group_wire.parse_beat(data)) is not None:
+            if epoch == self.trusted.epoch:
+                self.ear.heard(now_ns)
+        elif self._on_sound(data, now_ns):
+            self.ear.heard(now_ns, sound=True)
+
+    def _on_sound(self, data: bytes, now_ns: int) -> bool | None:
+        """Whether a packet of sound was of use; None for what is not tuned, or no packet of sound."""
         origin_ns = self._coarse_origin_ns(now_ns)
         if len(data) < rtp.HEADER_BYTES or origin_ns is None:
-            self.dropped += 1
-            return
+            return None
         ssrc = int.from_bytes(data[8:12], "big")
         with self._lock:
             for receiver in self.playout.receivers:
                 if ssrc in (receiver.tune.ssrc, receiver.tune.block_ssrc):
+                    dropped = receiver.counters.dropped
                     receiver.receive(data, origin_ns, now_ns)
-                    return
-        self.dropped += 1
+                    return receiver.counters.dropped == dropped
+        return None
 
     def datagrams_to_send(self, now_ns: int) -> list[bytes]:
         """What goes to `channel.server` at once."""
@@ -222,6 +252,11 @@ class SpeakerEngine:
                     for receiver in self.playout.receivers:
                         self.channel.nack(receiver.nacks(origin_ns, now_ns, self.channel.round_trip_ns))
             events = self.playout.take_events()
+            sound_due = origin_ns is not None and any(
+                receiver.due_by(origin_ns - MAX_TRANSIT_NS) and receiver.due_by(origin_ns)
+                for receiver in self.playout.receivers
+            )
+        self.ear.tick(now_ns, sound_due=sound_due)
         for event in events:
             self._receipts(event, now_ns)
 
@@ -321,6 +356,7 @@ class SpeakerEngine:
         changed = event.beacon.epoch != self.trusted.epoch
         self.trusted.welcome(event.beacon, now_ns)
         self.outbox.new_link()
+        self.ear.new_link()
         self._status_due_ns = now_ns
         if changed:
             self._secrets.clear()
@@ -425,6 +461,7 @@ class SpeakerEngine:
             "broadcast_id": id_text(status.broadcast_id) if playing else None,
             "link": "up" if self.session is not None and self.session.up else "down",
             "media": "bound" if channel is not None and channel.bound else "unbound",
+            "group": "heard" if self.ear.hearing else "not heard" if self.membership else "none",
             "clock_error_ns": status.clock_error_ns if known else None,
             "drift_ppb": status.drift_ppb if known else None,
             "played": status.played,

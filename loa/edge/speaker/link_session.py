@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from loa.codecs import canonical, key_schedule, link_wire, signed
 from loa.codecs.authority import Right
 from loa.codecs.canonical import Fields
+from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.key_schedule import Agreement, LinkKeys
 from loa.codecs.link_wire import (
     Bye,
@@ -86,6 +87,13 @@ class BeaconReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupTold:
+    """Which multicast group there is, if any."""
+
+    message: GroupMessage
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptsAcked:
     """The server has stored these: (order id, state)."""
 
@@ -108,6 +116,7 @@ Event = (
     | OrderArrived
     | PlacementChanged
     | BeaconReceived
+    | GroupTold
     | ReceiptsAcked
     | Closed
 )
@@ -163,6 +172,10 @@ class LinkSession:
     def send_status(self, status: Status) -> None:
         """Queue a status. LinkError before the welcome and after the end."""
         self._send(status)
+
+    def send_hearing(self, hearing: Hearing) -> None:
+        """Queue whether the group is heard. LinkError before the welcome and after the end."""
+        self._send(hearing)
 
     def close(self, reason: str, detail: str = "") -> Closed:
         """End the link from this side: a bye is queued."""
@@ -250,6 +263,8 @@ class LinkSession:
             return [OrderArrived(message.bundle)]
         if isinstance(message, ReceiptsAck):
             return [ReceiptsAcked(message.receipts)]
+        if isinstance(message, GroupMessage):
+            return [GroupTold(message)]
         if isinstance(message, SecretMessage):
             return [self._open_secret(message)]
         if isinstance(message, StatementMessage):
