@@ -44,6 +44,7 @@ class ApiProcess(ServingProcess):
             config=config,
             clock=clock,
             areas=rooms.areas,
+            area_groups=rooms.area_groups,
             reorganiser=rooms.reorganiser,
             importer=rooms.importer,
             endpoints=rooms.endpoints,

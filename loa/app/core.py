@@ -18,7 +18,9 @@ from loa.app.serving import ServingProcess
 from loa.app.store import store_url
 from loa.app.tasks import cancel, in_background
 from loa.broadcast.air.director import Director
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.group_keeper import GroupKeeper
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_port import (
     AirEnded,
@@ -135,6 +137,7 @@ class Core(ServingProcess):
             keyring=keyring,
             clock=clock,
             media_advertise=config.media_advertise,
+            media_source="" if config.media_host in ("", "::", "0.0.0.0") else config.media_host,
         )
         book = OrderBook(rooms.db, keyring, lambda: lock.held)
         self._director = Director(
@@ -146,6 +149,8 @@ class Core(ServingProcess):
             clock=clock,
             sign_sound=config.sign_sound,
         )
+        groups = GroupKeeper(rooms.area_groups, self._hub.groups)
+        await groups.refresh()
         if left := await self._director.chronicle.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
         in_background(stack, self._director.chronicle.scribe.run())
@@ -169,6 +174,7 @@ class Core(ServingProcess):
             config=config,
             clock=clock,
             areas=rooms.areas,
+            area_groups=rooms.area_groups,
             reorganiser=rooms.reorganiser,
             importer=rooms.importer,
             endpoints=rooms.endpoints,
@@ -186,7 +192,7 @@ class Core(ServingProcess):
             ledger=rooms.ledger,
             feed=rooms.feed,
             limits=live.limits,
-            core=CoreRooms(self._hub, self._director, enrolments),
+            core=CoreRooms(self._hub, self._director, enrolments, groups),
             closing=self._closing,
             endpoint_of=rooms.endpoint_of,
             reach_of=rooms.reach_of,
@@ -297,6 +303,7 @@ class Core(ServingProcess):
             },
             "media": self._media_counters,
             "hub": self._hub.counters,
+            "groups": self._hub.groups.counters,
             "air": self._director.counters,
             "receipts": self._receipts.counters,
             "retention": self._housekeeper.counters,
@@ -313,6 +320,7 @@ class Core(ServingProcess):
             "key_list_expires_seconds": now.keys_left_s,
             "audit_digests_contradicted": self._digests.contradicted,
             "endpoints_linked": sum(session.live for session in sessions),
+            "endpoints_in_groups": sum(session.door is Door.GROUP for session in sessions),
             "endpoints_bound": sum(session.bound for session in sessions),
             "broadcasts_on_air": len(self._director.on_air()),
         }

@@ -20,6 +20,7 @@ from loa.broadcast.people.people import People
 from loa.broadcast.people.sessions import Lifetime
 from loa.broadcast.people.shared_gate import SharedGate
 from loa.broadcast.records import Endpoint
+from loa.broadcast.registry.area_groups import AreaGroups
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.importer import Importer
@@ -40,6 +41,7 @@ class Rooms:
 
     db: Database
     areas: Areas
+    area_groups: AreaGroups
     reorganiser: Reorganiser
     importer: Importer
     endpoints: Endpoints
@@ -87,6 +89,7 @@ async def open_rooms(config: CoreConfig, clock: Clock, stack: contextlib.AsyncEx
     return Rooms(
         db=db,
         areas=areas,
+        area_groups=AreaGroups(db),
         reorganiser=Reorganiser(db),
         importer=Importer(db),
         endpoints=endpoints,

@@ -103,6 +103,27 @@ class Lineage:
     to_id: bytes
 
 
+class GroupKind(StrEnum):
+    """SEALED: protected sound for endpoints. PLAIN: unprotected RTP for whatever speaker listens."""
+
+    SEALED = "sealed"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class AreaGroup:
+    """A multicast group that carries what is on air for an area: see `air.media_port.GroupRoute`."""
+
+    area_id: bytes
+    kind: GroupKind
+    host: str
+    port: int
+    ttl: int
+    interface: str
+    loop: bool
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An enrolled device. `placement_serial` grows whenever what its placement says changes, `version` with each

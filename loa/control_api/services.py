@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from loa.broadcast.air.director import Director
+from loa.broadcast.air.group_keeper import GroupKeeper
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.content.library import Library
 from loa.broadcast.content.uploads import Uploads
@@ -20,6 +21,7 @@ from loa.broadcast.orders.book import IssuedOrders
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.people.people import People
 from loa.broadcast.records import Broadcast, Endpoint
+from loa.broadcast.registry.area_groups import AreaGroups
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.enrolment import Enrolments
@@ -55,6 +57,7 @@ class CoreRooms:
     hub: Hub
     director: Director
     enrolments: Enrolments
+    groups: GroupKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Services:
     config: CoreConfig
     clock: Clock
     areas: Areas
+    area_groups: AreaGroups
     reorganiser: Reorganiser
     importer: Importer
     endpoints: Endpoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loa.broadcast.people.rights import Right
 from loa.control_api.link_socket import link
+from loa.control_api.models.area_groups import AreaGroupIn, AreaGroupOut
 from loa.control_api.models.areas import (
     AreaCloseIn,
     AreaHistoryOut,
@@ -72,6 +73,7 @@ from loa.control_api.models.uploads import UploadOut
 from loa.control_api.models.users import UserChangeIn, UserIn, UserMadeOut, UserOut, UsersQuery
 from loa.control_api.operation import Operation
 from loa.control_api.routes import (
+    area_groups,
     areas,
     audit,
     broadcasts,
@@ -148,6 +150,13 @@ OPERATIONS = (
               body=AreaCloseIn, answer=AreaOut, versioned=True),
     Operation("GET", "/api/v1/areas/{id}/history", areas.area_history, Right.AREAS_READ, answer=AreaHistoryOut),
     Operation("GET", "/api/v1/areas/{id}/outline", areas.area_outline, Right.AREAS_READ, answer=GEOJSON),
+
+    Operation("GET", "/api/v1/areas/{id}/multicast", area_groups.get_multicast, Right.AREAS_READ,
+              answer=AreaGroupOut),
+    Operation("PUT", "/api/v1/areas/{id}/multicast", area_groups.put_multicast, Right.AREAS_WRITE,
+              body=AreaGroupIn, answer=AreaGroupOut, at_core=True),
+    Operation("DELETE", "/api/v1/areas/{id}/multicast", area_groups.delete_multicast, Right.AREAS_WRITE,
+              status=204, at_core=True),
 
     Operation("GET", "/api/v1/endpoints", endpoints.list_endpoints, Right.ENDPOINTS_READ,
               query=EndpointsQuery, answer=EndpointOut, many=True),

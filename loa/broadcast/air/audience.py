@@ -102,8 +102,15 @@ class Audience:
         return _Shared(bool(self.by_link), tuple(sorted(self.groups)))
 
     def _told(self, joined: list[bytes], left: list[bytes], before: _Shared) -> list[Command]:
-        """What the media process is to be told of a change."""
+        """What the media process is to be told of a change. Who goes from one door to another has both for a frame
+        rather than none: groups are added first, and taken away last."""
         commands: list[Command] = []
+        groups = self._shared().groups
+        both = tuple(sorted({*groups, *before.groups}))
+        if both != before.groups:
+            commands.append(media_port.Groups(self.broadcast_id, both))
         if joined or left:
             commands.append(media_port.Audience(self.broadcast_id, tuple(joined), tuple(left)))
+        if groups != both:
+            commands.append(media_port.Groups(self.broadcast_id, groups))
         return commands

@@ -17,6 +17,7 @@ import structlog
 from loa.broadcast.air.departures import Departures
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.group_desk import GroupDesk
 from loa.broadcast.air.link_handshake import LinkHandshake
 from loa.broadcast.air.mailing import Mailing
 from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
@@ -28,6 +29,7 @@ from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.gathered import Gathered
 from loa.codecs import link_wire
 from loa.codecs.channel_wire import CHANNEL_ID_BYTES
+from loa.codecs.group_wire import Hearing
 from loa.codecs.link_wire import (
     Bye,
     OrderMessage,
@@ -78,7 +80,9 @@ class Hub:
         keyring: KeyRing,
         clock: Clock,
         media_advertise: str = "",
+        media_source: str = "",
     ) -> None:
+        """`media_source`: the numeric address that the media process is bound to; empty: to all."""
         self._endpoints = endpoints
         self._placed = Gathered(self._ask_placed)
         self._receipts = receipts
@@ -95,10 +99,18 @@ class Hub:
         self._mailing = Mailing()
         self._departures = Departures()
         self.counters: Counter[str] = Counter()
+        self.groups = GroupDesk(
+            self.sessions,
+            mailing=self._mailing,
+            tell_media=self._tell_media,
+            door_changed=self._door_changed,
+            own_source=media_source,
+        )
 
     def open_epoch(self, media: MediaPort, media_port: int, epoch: EpochSecrets, desk: AirDesk) -> None:
         """A media process is up: links are welcomed into its epoch."""
         self._media, self._media_port, self._epoch, self._desk = media, media_port, epoch, desk
+        self.groups.open_epoch()
 
     def close_epoch(self) -> None:
         """The media process is gone: all links end, and come back into the next epoch."""
@@ -207,6 +219,7 @@ class Hub:
         session.put(StatementMessage(placement.seal(self._keyring.order_key)))
         session.put_secret(epoch)
         await desk.joined(session)
+        self.groups.placed(session)
         log.info("link up", endpoint=session.endpoint.name)
         try:
             await self._read(session, desk)
@@ -224,6 +237,8 @@ class Hub:
                 await self._store_receipts(session, message.receipts)
             elif isinstance(message, Status):
                 session.status = message
+            elif isinstance(message, Hearing):
+                self.groups.heard(session, message)
             elif isinstance(message, Bye):
                 return
             else:
@@ -268,6 +283,10 @@ class Hub:
                 self._media.send(command)
         except MediaError:
             self.counters["media_unreached"] += 1
+
+    def _door_changed(self, session: Session, before: Door) -> None:
+        if self._desk is not None:
+            self._desk.door_changed(session, before)
 
     def channel_bound(self, channel_id: bytes) -> None:
         """The media process has the channel's address."""
@@ -318,6 +337,7 @@ class Hub:
         self.counters["placements"] += 1
         if self._desk is not None and session.live:
             await self._desk.joined(session)
+        self.groups.placed(session)
 
     def revoke(self, endpoint_id: bytes) -> None:
         """End an endpoint's link and channel at once, and give everybody else a new epoch secret."""

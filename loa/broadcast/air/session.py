@@ -13,7 +13,7 @@ from typing import Protocol
 
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
-from loa.broadcast.air.media_port import Address
+from loa.broadcast.air.media_port import Address, GroupRoute
 from loa.broadcast.records import Endpoint
 from loa.codecs import link_wire
 from loa.codecs.key_schedule import LinkKeys
@@ -48,6 +48,7 @@ class Session:
     `key_list_version`: of the list in force when it was welcomed; the hub tells it of later ones.
     `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
     `door`: how sound goes to it; `group`: the multicast group that it is in, while its door is that.
+    `offered`: the group that it has been told of, by the message `offer_serial`.
     `too_slow`: it was ended because it did not take what it was sent.
     """
 
@@ -63,6 +64,8 @@ class Session:
     too_slow: bool = False
     door: Door = Door.UNICAST
     group: Address | None = None
+    offered: GroupRoute | None = None
+    offer_serial: int = 0
     status: Status | None = None
     secret_serial: int = 0
     left: dict[bytes, int] = field(default_factory=dict)

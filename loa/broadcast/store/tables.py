@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -59,6 +60,22 @@ area_outline = Table(
     Column("area_id", ID, ForeignKey("area.id"), primary_key=True),
     Column("outline", Text, nullable=False),
     Column("sha256", LargeBinary(32), nullable=False),
+)
+
+# Multicast groups that carry what is on air for an area: `kind` is that of records.AreaGroup.
+area_group = Table(
+    "area_group",
+    metadata,
+    Column("area_id", ID, ForeignKey("area.id"), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("host", String(39), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("ttl", Integer, nullable=False),
+    Column("interface", String(15), nullable=False),
+    Column("loop", Boolean, nullable=False),
+    Column("source", String(39), nullable=False),
+    PrimaryKeyConstraint("area_id", "kind"),
+    UniqueConstraint("host", "port"),
 )
 
 # What an area was from `from_ms` until before `until_ms`; null: still is. `area` repeats what is open here.

@@ -43,11 +43,27 @@ def test_who_changes_its_door_goes_on_by_the_new_one() -> None:
     assert audience.door_changed(one) == [media_port.Audience(ID, (), (one.channel_id,))]
     assert audience.by_link == {one}
     one.door, one.group = Door.GROUP, GROUPS[0]
-    assert audience.door_changed(one) == []
+    assert audience.door_changed(one) == [media_port.Groups(ID, (GROUPS[0],))]
     assert (audience.by_link, audience.groups) == (set(), {GROUPS[0]: 1})
     one.door = Door.UNICAST
-    assert audience.door_changed(one) == [media_port.Audience(ID, (one.channel_id,))]
+    assert audience.door_changed(one) == [media_port.Audience(ID, (one.channel_id,)), media_port.Groups(ID, ())]
     assert audience.groups == {}
+
+
+def test_a_group_is_told_before_unicast_ends_and_taken_away_after_it_has_begun() -> None:
+    audience, one, two = Audience(ID), session(1), session(2)
+    audience.join([one, two])
+    one.door, one.group = Door.GROUP, GROUPS[0]
+    assert audience.door_changed(one) == [
+        media_port.Groups(ID, (GROUPS[0],)),
+        media_port.Audience(ID, (), (one.channel_id,)),
+    ]
+    two.door, two.group = Door.GROUP, GROUPS[0]
+    assert audience.door_changed(two) == [media_port.Audience(ID, (), (two.channel_id,))]
+    one.group = GROUPS[1]
+    assert audience.door_changed(one) == [media_port.Groups(ID, (GROUPS[0], GROUPS[1]))]
+    assert audience.leave([two]) == [media_port.Groups(ID, (GROUPS[1],))]
+    assert audience.gone(one) == [media_port.Groups(ID, ())]
 
 
 def test_a_door_changes_nothing_for_who_gets_nothing() -> None:
@@ -69,9 +85,12 @@ class Comings(RuleBasedStateMachine):
         self.sessions = [session(number) for number in range(8)]
         self.inside: dict[Session, tuple[Door, Address | None]] = {}
         self.channels: set[bytes] = set()
+        self.groups: set[Address] = set()
 
     def obey(self, commands: list[Command]) -> None:
         for command in commands:
+            if isinstance(command, media_port.Groups):
+                self.groups = set(command.groups)
             if not isinstance(command, media_port.Audience):
                 continue
             assert not self.channels & set(command.joined)
@@ -113,6 +132,7 @@ class Comings(RuleBasedStateMachine):
         assert self.channels == self.audience.by_unicast == {each.channel_id for each in doors[Door.UNICAST]}
         assert self.audience.by_link == doors[Door.LINK]
         assert self.audience.groups == Counter(group for _, group in self.inside.values() if group is not None)
+        assert self.groups == set(self.audience.groups)
         assert len(self.audience) == len(self.inside)
         assert all((each in self.audience) == (each in self.inside) for each in self.sessions)
 

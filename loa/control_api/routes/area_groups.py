@@ -1,0 +1,43 @@
+"""Multicast groups of areas over HTTP."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from loa.broadcast.people.rights import Right
+from loa.broadcast.records import GroupKind
+from loa.control_api.answers import answer
+from loa.control_api.auth import act_of
+from loa.control_api.models.area_groups import AreaGroupIn, AreaGroupOut
+from loa.control_api.reach import require_in
+from loa.control_api.requests import at_core, body, path_id, services
+
+
+async def get_multicast(request: web.Request) -> web.Response:
+    """The multicast group that an area has of its own; 404 when it has none."""
+    group = await services(request).area_groups.get(path_id(request), GroupKind.SEALED)
+    return answer(request, AreaGroupOut.of(group))
+
+
+async def put_multicast(request: web.Request) -> web.Response:
+    """Give an area a multicast group, in place of the one that it has.
+
+    Endpoints in the area, and below it where no other group is nearer, hear what is on air by the group as soon as
+    they have found that it reaches them; all others go on by unicast.
+    """
+    given, area_id = await body(request, AreaGroupIn), path_id(request)
+    await require_in(request, Right.AREAS_WRITE, area_id)
+    group = given.record(area_id, GroupKind.SEALED)
+    await services(request).area_groups.give(group, act_of(request))
+    await at_core(request).groups.refresh()
+    return answer(request, AreaGroupOut.of(group))
+
+
+async def delete_multicast(request: web.Request) -> web.Response:
+    """Take an area's multicast group away. Its endpoints hear by unicast at once, or by the group of an area
+    above."""
+    area_id = path_id(request)
+    await require_in(request, Right.AREAS_WRITE, area_id)
+    await services(request).area_groups.take_away(area_id, GroupKind.SEALED, act_of(request))
+    await at_core(request).groups.refresh()
+    return web.Response(status=204)
