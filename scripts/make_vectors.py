@@ -41,6 +41,7 @@ from loa.codecs.authority import ALL_RIGHTS, Authority, Certificate, KeyEntry, K
 from loa.codecs.canonical import Value
 from loa.codecs.channel_wire import Nack, Probe, ProbeReply, Type
 from loa.codecs.group_wire import GroupMessage, Hearing
+from loa.codecs.link_media import ClockProbe, ClockReply, DoorMessage, MediaMessage
 from loa.codecs.order_wire import Bundle, Order, Stop, Tune, order_id, seal_order
 from loa.codecs.signed import Kind, SigningKey
 from loa.codecs.statement_wire import Beacon, Placement, Welcome
@@ -517,6 +518,11 @@ def link_messages() -> Iterator[Vector]:
         "receipts ack": link_wire.ReceiptsAck(((RECEIVED.order_id, 1), (RECEIVED.order_id, 5))),
         "status while playing": link_wire.Status(180_000, -80_123, BROADCAST, 690, 12, 3, 2, 1, 1480, 4, 1, 0, 80),
         "status when idle, clock not known": link_wire.Status(2**63 - 1, 0),
+        "door: sound by link": DoorMessage(True),
+        "door: sound by datagrams": DoorMessage(False),
+        "media of a frame and a block": MediaMessage((fixed("packet", 32), fixed("block", 16))),
+        "clock probe": ClockProbe(-1_234_567_890_123_456_789),
+        "clock reply": ClockReply(EPOCH, -1_234_567_890_123_456_789, 1_000_000_000, 1_000_020_000),
         "bye": link_wire.Bye("replaced", "another link of this endpoint came"),
         "group": GroupMessage(1, "232.1.2.3", 5004),
         "group of another source": GroupMessage(2, "ff35::4000:1", 5004, "2001:db8::1"),
@@ -547,6 +553,12 @@ def link_messages() -> Iterator[Vector]:
         "with a group from many": {0: 8, 1: 1, 2: "232.1.2.3", 3: 5004, 4: "232.1.2.4"},
         "with a port of no group": {0: 8, 1: 1, 2: "", 3: 5004, 4: ""},
         "with hearing 2": {0: 9, 1: 1, 2: 2},
+        "with a door of 2": {0: 4, 1: 2},
+        "with media of no packets": {0: 14, 1: []},
+        "with media of 65 packets": {0: 14, 1: [b"\x80"] * 65},
+        "with a media packet of 1,501 bytes": {0: 14, 1: [bytes(1501)]},
+        "with a media packet that is a string": {0: 14, 1: [b"\x80", ""]},
+        "with a clock reply of a longer epoch": {0: 16, 1: bytes(9), 2: 0, 3: 0, 4: 0},
         "with three certificates": {0: 2, 1: b"\x01", 2: b"", 3: [b"", b"", b""]},
     }
     for name, value in refused.items():

@@ -32,6 +32,7 @@ from loa.broadcast.air.media_port import (
     Event,
     MediaPort,
     Ready,
+    Tapped,
 )
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 from loa.broadcast.backup.target import unfinished
@@ -292,6 +293,8 @@ class Core(ServingProcess):
                 self._director.progress(event)
             case AirEnded():
                 self._director.air_ended(event)
+            case Tapped():
+                self._director.tapped(event)
             case Counters():
                 self._media_counters = event.values
 
@@ -321,6 +324,7 @@ class Core(ServingProcess):
             "audit_digests_contradicted": self._digests.contradicted,
             "endpoints_linked": sum(session.live for session in sessions),
             "endpoints_in_groups": sum(session.door is Door.GROUP for session in sessions),
-            "endpoints_bound": sum(session.bound for session in sessions),
+            "endpoints_bound": sum(session.bound or session.door is Door.LINK for session in sessions),
+            "endpoints_by_link": sum(session.door is Door.LINK for session in sessions),
             "broadcasts_on_air": len(self._director.on_air()),
         }

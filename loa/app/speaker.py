@@ -208,7 +208,7 @@ class Speaker:
             host = welcomed.media_host or urlsplit(self._settings.core_url).hostname or ""
             server = await self._open_socket(self._settings.media or (host, welcomed.media_port))
             if server is not None:
-                self._engine.open_channel(welcomed, server)
+                self._engine.open_channel(welcomed, server, self._clock.monotonic_ns())
         self._wake.set()
 
     async def _open_socket(self, wanted: Address) -> Address | None:

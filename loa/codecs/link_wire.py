@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from loa.codecs import canonical
 from loa.codecs.authority import MAX_CHAIN
 from loa.codecs.canonical import Fields, Value
 from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.key_schedule import NONCE_BYTES
+from loa.codecs.link_media import ClockProbe, ClockReply, DoorMessage, MediaMessage
 from loa.codecs.order_wire import EPOCH_BYTES
 from loa.codecs.signed import KEY_BYTES, SIGNATURE_BYTES
 from loa.errors import WireError
@@ -340,6 +341,7 @@ Message = (
     Hello
     | WelcomeMessage
     | Proof
+    | DoorMessage
     | OrderMessage
     | SecretMessage
     | StatementMessage
@@ -349,24 +351,11 @@ Message = (
     | ReceiptsAck
     | Status
     | Bye
+    | MediaMessage
+    | ClockProbe
+    | ClockReply
 )
-_READERS: dict[int, Callable[[Fields], Message]] = {
-    kind.TYPE: kind._from
-    for kind in (
-        Hello,
-        WelcomeMessage,
-        Proof,
-        OrderMessage,
-        SecretMessage,
-        StatementMessage,
-        GroupMessage,
-        Hearing,
-        ReceiptsMessage,
-        ReceiptsAck,
-        Status,
-        Bye,
-    )
-}
+_READERS: dict[int, Callable[[Fields], Message]] = {kind.TYPE: kind._from for kind in get_args(Message)}
 KNOWN_TYPES = frozenset(_READERS)
 """The types that version 1 has so far; others are to be ignored and counted (docs/protocol.md, *Versions*)."""
 

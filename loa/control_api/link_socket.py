@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from functools import lru_cache
+from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 
 from aiohttp import WSMsgType, web
 
@@ -21,6 +22,8 @@ from loa.errors import LinkError
 
 HEARTBEAT_S = 15.0
 CLOSE_TIMEOUT_S = 2.0
+NOTSENT_BYTES = 16 * 1024
+"""What the kernel takes for a link beyond what is on its way: old sound must not pile up there (tcp(7))."""
 MAX_LINKS = 20_000
 """Sockets open at once, those in their handshake too."""
 _FINAL = 0x80
@@ -121,6 +124,8 @@ async def link(request: web.Request) -> web.StreamResponse:
     with place(request, "links", MAX_LINKS):
         await socket.prepare(request)
         if (connection := request.transport) is not None:
+            if (bare := connection.get_extra_info("socket")) is not None:
+                bare.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
             transport = SocketTransport(socket, connection)
             with request.app[SWEEP].of(transport):
                 await at_core(request).hub.serve(transport)

@@ -27,7 +27,8 @@ GAUGES: Mapping[str, str] = {
     "endpoints_enrolled": "Endpoints that are enrolled and not revoked.",
     "endpoints_linked": "Endpoints whose link is up.",
     "endpoints_in_groups": "Endpoints that say that they hear by a multicast group.",
-    "endpoints_bound": "Endpoints whose media channel is bound: sound can reach them.",
+    "endpoints_bound": "Endpoints whose media channel is bound, or that listen by link: sound can reach them.",
+    "endpoints_by_link": "Endpoints that get their sound by link, since no datagram reaches them.",
     "broadcasts_on_air": "Broadcasts on air.",
 }
 
@@ -119,6 +120,10 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "refused_unknown_endpoint": "Links refused: nobody of that id is enrolled.",
         "refused_revoked": "Links refused: the endpoint is revoked.",
         "refused_bad_proof": "Links refused: the device key did not sign the handshake.",
+        "doors_to_link": "Endpoints that asked for their sound by link, as often as they did.",
+        "doors_to_unicast": "Endpoints that asked for datagrams again.",
+        "link_frames_sent": "Packets of sound sent by link, to each endpoint apart.",
+        "link_frames_dropped": "Packets of sound that endpoints missed because their links did not keep up.",
         "links_too_slow": "Links that were ended because the endpoint did not take what it was sent.",
         "refused_timeout": "Links refused: the handshake took too long, or too many came at once.",
         "refused_too_large": "Links refused: a message is too large.",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from loa.codecs import canonical, link_wire
 from loa.codecs.canonical import Value
 from loa.codecs.group_wire import GroupMessage, Hearing
+from loa.codecs.link_media import ClockProbe, ClockReply, DoorMessage, MediaMessage
 from loa.codecs.link_wire import (
     MAX_MESSAGE_BYTES,
     MAX_RECEIPTS,
@@ -51,6 +52,7 @@ receipts = st.one_of(
     st.builds(Receipt, octets(16), st.just(ReceiptState.FINISHED), i63, result=st.none() | results),
 )
 blobs = st.binary(max_size=400)
+instants = st.integers(-(2**63), 2**63 - 1)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Hello,
@@ -86,6 +88,10 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(GroupMessage, st.integers(0, 2**32 - 1)),
     st.builds(Hearing, st.integers(0, 2**32 - 1), st.booleans()),
     st.builds(Bye, st.text(max_size=32), st.text(max_size=256)),
+    st.builds(DoorMessage, st.booleans()),
+    st.builds(MediaMessage, st.lists(blobs, min_size=1, max_size=64).map(tuple)),
+    st.builds(ClockProbe, instants),
+    st.builds(ClockReply, octets(8), instants, instants, instants),
 )
 RECEIVED: dict[int, Value] = {1: bytes(16), 2: 1, 3: 0}
 NO_FRAMES: dict[int, Value] = {1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: "end"}
@@ -181,6 +187,12 @@ def test_a_result_is_told_only_when_it_is_finished() -> None:
         Status(0, 0, volume=101),
         Bye("r" * 33),
         Bye("", "d" * 257),
+        MediaMessage(()),
+        MediaMessage((b"",) * 65),
+        MediaMessage((b"", bytes(1501))),
+        ClockProbe(2**63),
+        ClockReply(bytes(7), 0, 0, 0),
+        ClockReply(bytes(8), 0, 2**63, 0),
     ],
 )
 def test_a_message_out_of_bounds_is_malformed(message: Message) -> None:
@@ -198,4 +210,4 @@ def test_what_has_no_known_type_is_malformed(value: Any) -> None:
 
 def test_every_type_has_its_own_number() -> None:
     types = [cls.TYPE for cls in Message.__args__]
-    assert sorted(types) == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert sorted(types) == list(range(1, 17))

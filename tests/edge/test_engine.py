@@ -86,7 +86,7 @@ class Street:
         for event in self.session.receive(data, self.local_ns):
             self.engine.on_link_event(event, self.local_ns)
             if isinstance(event, Welcomed):
-                self.engine.open_channel(event, SERVER)
+                self.engine.open_channel(event, SERVER, self.local_ns)
                 self.server = ServerChannel(event.channel_id, event.keys.channel_secret, event.beacon.epoch)
         (proof,) = self.session.take_outgoing()
         self.link.take_proof(proof)

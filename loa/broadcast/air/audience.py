@@ -107,10 +107,15 @@ class Audience:
         commands: list[Command] = []
         groups = self._shared().groups
         both = tuple(sorted({*groups, *before.groups}))
+        linked = bool(self.by_link)
+        if linked and not before.linked:
+            commands.append(media_port.Tap(self.broadcast_id, True))
         if both != before.groups:
             commands.append(media_port.Groups(self.broadcast_id, both))
         if joined or left:
             commands.append(media_port.Audience(self.broadcast_id, tuple(joined), tuple(left)))
         if groups != both:
             commands.append(media_port.Groups(self.broadcast_id, groups))
+        if before.linked and not linked:
+            commands.append(media_port.Tap(self.broadcast_id, False))
         return commands

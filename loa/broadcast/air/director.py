@@ -27,6 +27,7 @@ from loa.broadcast.air.media_port import (
     Command,
     MediaPort,
     StopAir,
+    Tapped,
 )
 from loa.broadcast.air.order_sender import OrderSender
 from loa.broadcast.air.running import Running
@@ -358,6 +359,11 @@ class Director:
             ending.add_done_callback(self._endings.discard)
         else:
             self._finish(running, BroadcastState.FAILED, event.reason)
+
+    def tapped(self, event: Tapped) -> None:
+        """What it has just sent of a broadcast that somebody hears by link."""
+        if (running := self._running.get(event.broadcast_id)) is not None and running.audience.by_link:
+            self._hub.sound.send(event.broadcast_id, event.packets, running.audience.by_link)
 
     def _of(self, event: AirProgress | AirEnded) -> Running | None:
         running = self._running.get(event.broadcast_id)

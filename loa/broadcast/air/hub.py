@@ -19,6 +19,7 @@ from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.group_desk import GroupDesk
 from loa.broadcast.air.link_handshake import LinkHandshake
+from loa.broadcast.air.link_sound import LinkSound
 from loa.broadcast.air.mailing import Mailing
 from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
 from loa.broadcast.air.session import Session, Transport
@@ -30,6 +31,7 @@ from loa.broadcast.registry.gathered import Gathered
 from loa.codecs import link_wire
 from loa.codecs.channel_wire import CHANNEL_ID_BYTES
 from loa.codecs.group_wire import Hearing
+from loa.codecs.link_media import ClockProbe, ClockReply, DoorMessage
 from loa.codecs.link_wire import (
     Bye,
     OrderMessage,
@@ -46,6 +48,8 @@ from loa.timing.clock import Clock
 HANDSHAKE_TIMEOUT_S = 10.0
 MAX_HALF_OPEN = 256
 """Links that prove themselves at once; further ones wait for their turn, within the time of the handshake."""
+DOOR_CHANGES_NS = 1_000_000_000
+"""An endpoint may ask for another door so often."""
 _MOVES_AT_ONCE = 50
 
 _NO_EPOCH = "shutdown: no epoch is open, come again"
@@ -106,6 +110,7 @@ class Hub:
             door_changed=self._door_changed,
             own_source=media_source,
         )
+        self.sound = LinkSound(self.counters)
 
     def open_epoch(self, media: MediaPort, media_port: int, epoch: EpochSecrets, desk: AirDesk) -> None:
         """A media process is up: links are welcomed into its epoch."""
@@ -239,6 +244,10 @@ class Hub:
                 session.status = message
             elif isinstance(message, Hearing):
                 self.groups.heard(session, message)
+            elif isinstance(message, ClockProbe):
+                self._tell_time(session, message)
+            elif isinstance(message, DoorMessage):
+                self._change_door(session, message, desk)
             elif isinstance(message, Bye):
                 return
             else:
@@ -253,6 +262,23 @@ class Hub:
             log.error("receipts not stored", error=str(error))
             return
         session.put(ReceiptsAck(tuple(acks)))
+
+    def _tell_time(self, session: Session, probe: ClockProbe) -> None:
+        came_ns = self._clock.monotonic_ns()
+        if self._epoch is not None:
+            session.put(ClockReply(self._epoch.epoch, probe.t1_ns, came_ns, self._clock.monotonic_ns()))
+
+    def _change_door(self, session: Session, message: DoorMessage, desk: AirDesk) -> None:
+        before = session.door
+        if message.by_link is (before is Door.LINK):
+            return
+        now_ns = self._clock.monotonic_ns()
+        if session.door_ns and now_ns < session.door_ns + DOOR_CHANGES_NS:
+            raise LinkError("malformed: another door again within a second")
+        session.door_ns = now_ns
+        session.door, session.group = (Door.LINK if message.by_link else Door.UNICAST), None
+        self.counters["doors_to_link" if message.by_link else "doors_to_unicast"] += 1
+        desk.door_changed(session, before)
 
     def _refuse(self, transport: Transport, reason: str, detail: str) -> None:
         self.counters[f"refused_{reason}"] += 1

@@ -24,7 +24,7 @@ from loa.broadcast.air.fanout import MAX_THREADS, Fanout, Parcel
 from loa.broadcast.air.group_sockets import GroupSockets
 from loa.broadcast.air.media_core import Batch, MediaCore
 from loa.broadcast.air.media_messages import MessageStream
-from loa.broadcast.air.media_port import AirProgress, Command, Counters
+from loa.broadcast.air.media_port import AirProgress, Command, Counters, Tapped
 from loa.broadcast.air.media_socket import open_media_socket, plain_address
 from loa.broadcast.air.reply_batch import ReplyBatch
 from loa.codecs.order_wire import EPOCH_BYTES
@@ -142,7 +142,7 @@ class MediaChild:
         with self._changed:
             events = self._core.take_events()
         for event in events:
-            if len(self._unread) > DROPPABLE_ABOVE_BYTES and isinstance(event, AirProgress | Counters):
+            if len(self._unread) > DROPPABLE_ABOVE_BYTES and isinstance(event, AirProgress | Counters | Tapped):
                 self._core.counters["events_dropped"] += 1
             else:
                 self._unread += media_messages.encode(event)

@@ -42,6 +42,8 @@ from loa.broadcast.air.media_port import (
     Shutdown,
     StartAir,
     StopAir,
+    Tap,
+    Tapped,
     UseGroups,
 )
 from loa.broadcast.air.order_repeats import OrderRepeats
@@ -75,6 +77,7 @@ class _Air:
     generation: int
     listeners: Listeners
     progress_ns: int
+    tapped: bool = False
     forget_ns: int | None = None
     groups: tuple[Address, ...] = ()
     ways: GroupWays = ()
@@ -162,6 +165,9 @@ class MediaCore:
                 air = self._on_air.pop(broadcast_id, None)
                 if air is not None:
                     air.run.stop()
+            case Tap(broadcast_id, on):
+                if broadcast_id in self._on_air:
+                    self._on_air[broadcast_id].tapped = on
             case SendOrder(_, datagram):
                 if not 0 < len(datagram) <= MAX_DATAGRAM_BYTES or not self._orders.add(command, now_ns):
                     self._refuse()
@@ -205,6 +211,8 @@ class MediaCore:
                 air.listeners.touch(changed)
             if air.forget_ns is None:
                 outgoing = air.run.due(now_ns)
+                if air.tapped and outgoing:
+                    self._events.append(Tapped(air.broadcast_id, tuple(each.packet for each in outgoing)))
                 table = air.listeners.settle(now_ns)
                 batches.extend(Batch(each.packet, table, each.due_ns, air.ways) for each in outgoing)
                 self._report(air, now_ns)
@@ -259,6 +267,7 @@ class MediaCore:
             before.run.stop()
         air = _Air(run, start.broadcast_id, start.generation, Listeners(start.audience, self._book), now_ns)
         self._refuse(air.listeners.unknown)
+        air.tapped = before is not None and before.tapped
         self._on_air[start.broadcast_id] = air
         for ssrc in ssrcs:
             self._by_ssrc[ssrc] = air

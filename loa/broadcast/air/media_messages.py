@@ -30,6 +30,7 @@ _COMMANDS: tuple[type[Command], ...] = (
     media_port.Groups,
     media_port.Frames,
     media_port.StopAir,
+    media_port.Tap,
     media_port.SendOrder,
     media_port.SettleOrder,
     media_port.AskCounters,
@@ -41,6 +42,7 @@ _EVENTS: tuple[type[Event], ...] = (
     media_port.ChannelUnbound,
     media_port.AirProgress,
     media_port.AirEnded,
+    media_port.Tapped,
     media_port.Counters,
 )
 _TYPES: tuple[type[Command] | type[Event], ...] = _COMMANDS + _EVENTS

@@ -119,6 +119,14 @@ class StopAir:
 
 
 @dataclass(frozen=True, slots=True)
+class Tap:
+    """Begin, or cease, to hand control every packet that is sent of a broadcast (`Tapped`)."""
+
+    broadcast_id: bytes
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SendOrder:
     """Send an ORDER datagram to channels, at once and again after 50, 150, 400, 1,000 ms until settled."""
 
@@ -198,6 +206,15 @@ class AirEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Tapped:
+    """Packets of a tapped broadcast, sound and blocks in the order of sending, as they are due. What control does
+    not read in time is dropped."""
+
+    broadcast_id: bytes
+    packets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """Plain counters by name since the start of the process, for /metrics."""
 
@@ -213,12 +230,13 @@ Command = (
     | Groups
     | Frames
     | StopAir
+    | Tap
     | SendOrder
     | SettleOrder
     | AskCounters
     | Shutdown
 )
-Event = Ready | ChannelBound | ChannelUnbound | AirProgress | AirEnded | Counters
+Event = Ready | ChannelBound | ChannelUnbound | AirProgress | AirEnded | Tapped | Counters
 
 
 class MediaPort(Protocol):

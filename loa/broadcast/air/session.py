@@ -49,6 +49,7 @@ class Session:
     `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
     `door`: how sound goes to it; `group`: the multicast group that it is in, while its door is that.
     `offered`: the group that it has been told of, by the message `offer_serial`.
+    `door_ns`: when its endpoint last asked for another door (monotonic).
     `too_slow`: it was ended because it did not take what it was sent.
     """
 
@@ -66,6 +67,7 @@ class Session:
     group: Address | None = None
     offered: GroupRoute | None = None
     offer_serial: int = 0
+    door_ns: int = 0
     status: Status | None = None
     secret_serial: int = 0
     left: dict[bytes, int] = field(default_factory=dict)
@@ -87,6 +89,18 @@ class Session:
             self.transport.send(message)
         except LinkError:
             self.end()
+
+    def offer(self, message: bytes, backlog_bytes: int) -> bool:
+        """Send an encoded message unless more than `backlog_bytes` wait: whether this one has not to be missed."""
+        if not self.live:
+            return True
+        if self.transport.unsent_bytes > backlog_bytes:
+            return False
+        try:
+            self.transport.send(message)
+        except LinkError:
+            self.end()
+        return True
 
     def put_secret(self, epoch: EpochSecrets) -> None:
         """Send the epoch secret in force, unless this link has it: a serial is sealed once on a link."""

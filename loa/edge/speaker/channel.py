@@ -19,6 +19,9 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 KEEPALIVE_NS = 15 * NS_PER_S
 KEEPALIVE_RETRY_NS = NS_PER_S // 2
+SLOW_RETRY_NS = (15 * NS_PER_S, 30 * NS_PER_S)
+"""How often an address is tried while the sound comes by link."""
+DOUBT_NS = NS_PER_S
 DEFAULT_ROUND_TRIP_NS = 100 * NS_PER_MS
 _MAX_OUTGOING = 64
 _MAX_PROBES = 64
@@ -56,6 +59,10 @@ class Channel:
         self._asked: deque[int] = deque(maxlen=_MAX_PROBES)
         self._round_trip_ns: int | None = None
         self._seen_doubts = 0
+        self._rng = rng
+        self._unanswered_ns: int | None = None  # when the first keep-alive went out that nothing has answered
+        self._answered_ns: int | None = None
+        self.by_link = False
         self.bound = False
         self.dropped = 0
         self.unauthentic = 0
@@ -80,6 +87,29 @@ class Channel:
                 self.unsent += 1
             elif self.bound:
                 self._outgoing.append((Type.NACK, nack.encode()))
+
+    def silent_ns(self, now_ns: int) -> int:
+        """How long keep-alives have gone out without an answer; 0 when the last one was answered."""
+        return 0 if self._unanswered_ns is None else now_ns - self._unanswered_ns
+
+    def use_link(self, by_link: bool, now_ns: int) -> None:
+        """Ask for the time by link, and try the address rarely; or by datagrams again, for which it is bound."""
+        self.by_link = by_link
+        self.bound = self.bound and not by_link
+        self._probes.restart(now_ns)
+
+    def doubt(self, now_ns: int) -> None:
+        """Sound that should have come has not: ask now whether the address is still good."""
+        answered_ns = self._answered_ns
+        if self._unanswered_ns is None and answered_ns is not None and now_ns - answered_ns > DOUBT_NS:
+            self._keepalive_due_ns = now_ns
+
+    def link_probe(self, now_ns: int) -> int | None:
+        """The t1 of a clock probe to be sent by link at once, if one is due."""
+        if not self.by_link or not self._probes.take(now_ns):
+            return None
+        self._asked.append(now_ns)
+        return now_ns
 
     def receive(self, data: bytes, address: Address, now_ns: int) -> None:
         """Take a channel datagram (not an ORDER) that came at `now_ns`. Never raises; what does not belong is
@@ -111,7 +141,7 @@ class Channel:
         """When `datagrams_to_send` has something next, if nothing arrives before."""
         if self._outgoing or self._keepalive_due_ns is None:
             return now_ns
-        if not self.bound:
+        if not self.bound and not self.by_link:
             return self._keepalive_due_ns
         return min(self._keepalive_due_ns, self._probes.next_due_ns(now_ns))
 
@@ -121,8 +151,11 @@ class Channel:
         self._outgoing.clear()
         if self._keepalive_due_ns is None or now_ns >= self._keepalive_due_ns:
             outgoing.append(self._encode(Type.KEEPALIVE, channel_wire.padded(b"")))
-            self._keepalive_due_ns = now_ns + KEEPALIVE_RETRY_NS  # BOUND makes it 15 s
-        if self.bound and self._probes.take(now_ns):
+            retry_ns = self._rng.randint(*SLOW_RETRY_NS) if self.by_link else KEEPALIVE_RETRY_NS
+            self._keepalive_due_ns = now_ns + retry_ns  # BOUND makes it 15 s
+            if self._unanswered_ns is None:
+                self._unanswered_ns = now_ns
+        if self.bound and not self.by_link and self._probes.take(now_ns):
             self._asked.append(now_ns)
             outgoing.append(self._encode(Type.PROBE, channel_wire.Probe(now_ns).encode()))
         return outgoing
@@ -138,11 +171,13 @@ class Channel:
                 raise WireError("a BOUND of another length")
             lifetime_ns = int.from_bytes(payload, "big") * NS_PER_S
             self.bound = True
+            self._unanswered_ns, self._answered_ns = None, now_ns
             self._keepalive_due_ns = now_ns + max(NS_PER_S, min(KEEPALIVE_NS, lifetime_ns // 3))
         else:
-            self._take_reply(ProbeReply.decode(payload), now_ns)
+            self.take_reply(ProbeReply.decode(payload), now_ns)
 
-    def _take_reply(self, reply: ProbeReply, now_ns: int) -> None:
+    def take_reply(self, reply: ProbeReply, now_ns: int) -> None:
+        """Take the answer to a probe, which came at `now_ns` by whatever way."""
         if reply.t1_ns not in self._asked:
             self.dropped += 1
             return

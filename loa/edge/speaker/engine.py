@@ -16,7 +16,8 @@ from loa.codecs import channel_wire, group_wire, key_schedule, rtp
 from loa.codecs.link_wire import Receipt, Status
 from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.broadcast_receiver import MAX_TRANSIT_NS, BroadcastReceiver
-from loa.edge.speaker.channel import Address, Channel
+from loa.edge.speaker.channel import DOUBT_NS, Address, Channel
+from loa.edge.speaker.door_keeper import DoorKeeper
 from loa.edge.speaker.group_ear import GroupEar, Membership
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import (
@@ -26,10 +27,12 @@ from loa.edge.speaker.link_session import (
     GroupTold,
     KeyListChanged,
     LinkSession,
+    MediaArrived,
     OrderArrived,
     PlacementChanged,
     ReceiptsAcked,
     SecretReceived,
+    TimeTold,
     Welcomed,
 )
 from loa.edge.speaker.order_gate import Accepted, OrderGate, Refusal, Repeated
@@ -87,6 +90,7 @@ class SpeakerEngine:
         self.playout.volume = volume
         self.playout.time.trim_ns = identity.placement.trim_us * NS_PER_US
         self.channel: Channel | None = None
+        self.door = DoorKeeper()
         self.session: LinkSession | None = None
         self.ear = GroupEar()
         self.underruns: Callable[[], int] = lambda: 0
@@ -129,12 +133,19 @@ class SpeakerEngine:
                 self.trusted.beacon(event.beacon)
             case GroupTold():
                 self.ear.told(event.message)
+            case MediaArrived():
+                for packet in event.packets:
+                    self._on_media(packet, now_ns)
+            case TimeTold() if self.channel is not None:
+                with self._lock:
+                    self.channel.take_reply(event.reply, now_ns)
+                    self._see_clock(now_ns)
             case ReceiptsAcked():
                 self._stored(lambda: self.outbox.acked(event.receipts))
             case Closed():
                 _log.info("link closed", reason=event.reason, detail=event.detail, by_server=event.by_server)
 
-    def open_channel(self, welcomed: Welcomed, server: Address) -> None:
+    def open_channel(self, welcomed: Welcomed, server: Address, now_ns: int) -> None:
         """Send and hear media at this address from now on."""
         with self._lock:
             self.dropped += self.channel.drops if self.channel is not None else 0
@@ -146,9 +157,10 @@ class SpeakerEngine:
                 clock=self.clock,
                 rng=self._rng,
             )
+            self.door.new_channel(self.channel, now_ns)
 
     def queue_link_messages(self, now_ns: int) -> bool:
-        """Hand receipts and, when it is due, the status to the link's session; whether it has anything to send."""
+        """Hand what is to be said, and is due, to the link's session; whether it has anything to send."""
         session = self.session
         if session is None or not session.up:
             return False
@@ -159,16 +171,31 @@ class SpeakerEngine:
             hearing = self.ear.take_news()
             if hearing is not None:
                 session.send_hearing(hearing)
+            asked = self._ask_by_link(session, now_ns)
             if now_ns >= self._status_due_ns:
                 status = self.status(now_ns)
                 self._status_due_ns = now_ns + (STATUS_PLAYING_NS if status.broadcast_id else STATUS_IDLE_NS)
                 session.send_status(status)
                 return True
-            return bool(unsent) or hearing is not None
+            return bool(unsent) or hearing is not None or asked
         except LinkError as error:
             self.outbox.new_link()
             _log.warning("link queue", error=str(error))
             return False
+
+    def _ask_by_link(self, session: LinkSession, now_ns: int) -> bool:
+        """Ask for another door, and for the time where datagrams do not bring it; whether it did."""
+        channel = self.channel
+        if channel is None:
+            return False
+        with self._lock:
+            by_link, probe_ns = self.door.take_news(channel, now_ns), channel.link_probe(now_ns)
+        if by_link is not None:
+            session.send_door(by_link)
+            _log.info("sound by link" if by_link else "sound by datagrams")
+        if probe_ns is not None:
+            session.send_probe(probe_ns)
+        return by_link is not None or probe_ns is not None
 
     # --- media ------------------------------------------------------------------------------------------------
 
@@ -185,10 +212,16 @@ class SpeakerEngine:
                 return
             with self._lock:
                 channel.receive(data, address, now_ns)
-                if not self._clock_known and self.clock.converged:
-                    self._clock_known = True
-                    self._status_due_ns = now_ns
+                self._see_clock(now_ns)
             return
+        self._on_media(data, now_ns)
+
+    def _see_clock(self, now_ns: int) -> None:
+        if not self._clock_known and self.clock.converged:
+            self._clock_known = True
+            self._status_due_ns = now_ns
+
+    def _on_media(self, data: bytes, now_ns: int) -> None:
         if self._on_sound(data, now_ns) is None:
             self.dropped += 1
 
@@ -249,6 +282,8 @@ class SpeakerEngine:
             if origin_ns is not None:
                 self.playout.tick(now_ns, origin_ns)
                 if self.channel is not None:
+                    if self.playout.silent_ns(now_ns, origin_ns) > DOUBT_NS:
+                        self.channel.doubt(now_ns)
                     for receiver in self.playout.receivers:
                         self.channel.nack(receiver.nacks(origin_ns, now_ns, self.channel.round_trip_ns))
             events = self.playout.take_events()
@@ -460,7 +495,11 @@ class SpeakerEngine:
             "state": "playing" if playing else "tuned" if self.busy else "idle",
             "broadcast_id": id_text(status.broadcast_id) if playing else None,
             "link": "up" if self.session is not None and self.session.up else "down",
-            "media": "bound" if channel is not None and channel.bound else "unbound",
+            "media": "link"
+            if self.door.by_link
+            else "bound"
+            if channel is not None and channel.bound
+            else "unbound",
             "group": "heard" if self.ear.hearing else "not heard" if self.membership else "none",
             "clock_error_ns": status.clock_error_ns if known else None,
             "drift_ppb": status.drift_ppb if known else None,

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from loa.codecs import canonical, key_schedule, link_wire, signed
 from loa.codecs.authority import Right
 from loa.codecs.canonical import Fields
+from loa.codecs.channel_wire import ProbeReply
 from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.key_schedule import Agreement, LinkKeys
+from loa.codecs.link_media import ClockProbe, ClockReply, DoorMessage, MediaMessage
 from loa.codecs.link_wire import (
     Bye,
     Hello,
@@ -101,6 +103,20 @@ class ReceiptsAcked:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaArrived:
+    """Packets of sound and signed blocks; nothing in them has been verified."""
+
+    packets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTold:
+    """The answer to a clock probe."""
+
+    reply: ProbeReply
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The link is over; send what waits, then close. `by_server`: it was the other end's wish."""
 
@@ -118,6 +134,8 @@ Event = (
     | BeaconReceived
     | GroupTold
     | ReceiptsAcked
+    | MediaArrived
+    | TimeTold
     | Closed
 )
 
@@ -176,6 +194,14 @@ class LinkSession:
     def send_hearing(self, hearing: Hearing) -> None:
         """Queue whether the group is heard. LinkError before the welcome and after the end."""
         self._send(hearing)
+
+    def send_door(self, by_link: bool) -> None:
+        """Ask for sound by link, or by datagrams. LinkError before the welcome and after the end."""
+        self._send(DoorMessage(by_link))
+
+    def send_probe(self, t1_ns: int) -> None:
+        """Ask for the time; to be sent at `t1_ns`, now. LinkError before the welcome and after the end."""
+        self._send(ClockProbe(t1_ns))
 
     def close(self, reason: str, detail: str = "") -> Closed:
         """End the link from this side: a bye is queued."""
@@ -265,6 +291,10 @@ class LinkSession:
             return [ReceiptsAcked(message.receipts)]
         if isinstance(message, GroupMessage):
             return [GroupTold(message)]
+        if isinstance(message, MediaMessage):
+            return [MediaArrived(message.packets)]
+        if isinstance(message, ClockReply):
+            return [TimeTold(ProbeReply(message.epoch, message.t1_ns, message.t2_ns, message.t3_ns))]
         if isinstance(message, SecretMessage):
             return [self._open_secret(message)]
         if isinstance(message, StatementMessage):

@@ -204,7 +204,7 @@ class Playout:
         """End what is lost. `origin_ns`: origin time now, to within a second."""
         for each in list(self._tuned):
             tune, receiver = each.voice.tune, each.voice.receiver
-            heard_ns = max(each.tuned_ns, now_ns - max(0, origin_ns - tune.start_ns), receiver.last_heard_ns or 0)
+            heard_ns = _heard_ns(each, now_ns, origin_ns)
             end = receiver.end_index
             end_due_ns = None if end is None else receiver.grid.due_ns(end)
             if end_due_ns is None or origin_ns < end_due_ns:
@@ -213,6 +213,11 @@ class Playout:
             elif origin_ns > end_due_ns + tune.play_delay_ms * NS_PER_MS + OVERDUE_NS:
                 # Its time is over and no output has said so: there is no clock, or no output.
                 self._finish(each, "end" if each.started else "lost")
+
+    def silent_ns(self, now_ns: int, origin_ns: int) -> int:
+        """For how long nothing has come of something that should have come; 0 when nothing should."""
+        sent = (each for each in self._tuned if not _is_over(each.voice.receiver, origin_ns))
+        return max((now_ns - _heard_ns(each, now_ns, origin_ns) for each in sent), default=0)
 
     def render(self, local_ns: int, n: int, sample_rate_hz: int) -> Float32:
         """The block of `n` (> 0) samples whose first is heard when the local clock shows `local_ns`.
@@ -317,3 +322,15 @@ class Playout:
 def is_late(tune: Tune, origin_ns: int) -> bool:
     """Whether a broadcast's first sample should have been heard already."""
     return tune.start_ns + tune.play_delay_ms * NS_PER_MS < origin_ns
+
+
+def _heard_ns(each: _Tuned, now_ns: int, origin_ns: int) -> int:
+    """When something came of it, or, later than that, when it was tuned or began."""
+    began_ns = now_ns - max(0, origin_ns - each.voice.tune.start_ns)
+    return max(each.tuned_ns, began_ns, each.voice.receiver.last_heard_ns or 0)
+
+
+def _is_over(receiver: BroadcastReceiver, origin_ns: int) -> bool:
+    """Whether all of it has been sent."""
+    end = receiver.end_index
+    return end is not None and origin_ns >= receiver.grid.due_ns(end)

@@ -40,10 +40,13 @@ def test_who_changes_its_door_goes_on_by_the_new_one() -> None:
     audience.join([one])
     one.door = Door.LINK
     assert one in audience
-    assert audience.door_changed(one) == [media_port.Audience(ID, (), (one.channel_id,))]
+    assert audience.door_changed(one) == [
+        media_port.Tap(ID, True),
+        media_port.Audience(ID, (), (one.channel_id,)),
+    ]
     assert audience.by_link == {one}
     one.door, one.group = Door.GROUP, GROUPS[0]
-    assert audience.door_changed(one) == [media_port.Groups(ID, (GROUPS[0],))]
+    assert audience.door_changed(one) == [media_port.Groups(ID, (GROUPS[0],)), media_port.Tap(ID, False)]
     assert (audience.by_link, audience.groups) == (set(), {GROUPS[0]: 1})
     one.door = Door.UNICAST
     assert audience.door_changed(one) == [media_port.Audience(ID, (one.channel_id,)), media_port.Groups(ID, ())]
@@ -86,11 +89,15 @@ class Comings(RuleBasedStateMachine):
         self.inside: dict[Session, tuple[Door, Address | None]] = {}
         self.channels: set[bytes] = set()
         self.groups: set[Address] = set()
+        self.tapped = False
 
     def obey(self, commands: list[Command]) -> None:
         for command in commands:
             if isinstance(command, media_port.Groups):
                 self.groups = set(command.groups)
+            if isinstance(command, media_port.Tap):
+                assert command.on is not self.tapped
+                self.tapped = command.on
             if not isinstance(command, media_port.Audience):
                 continue
             assert not self.channels & set(command.joined)
@@ -131,6 +138,7 @@ class Comings(RuleBasedStateMachine):
         doors = {door: {each for each, at in self.inside.items() if at[0] is door} for door in Door}
         assert self.channels == self.audience.by_unicast == {each.channel_id for each in doors[Door.UNICAST]}
         assert self.audience.by_link == doors[Door.LINK]
+        assert self.tapped is bool(doors[Door.LINK])
         assert self.audience.groups == Counter(group for _, group in self.inside.values() if group is not None)
         assert self.groups == set(self.audience.groups)
         assert len(self.audience) == len(self.inside)

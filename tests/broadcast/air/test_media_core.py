@@ -24,6 +24,8 @@ from loa.broadcast.air.media_port import (
     SettleOrder,
     StartAir,
     StopAir,
+    Tap,
+    Tapped,
 )
 from loa.codecs import channel_wire
 from loa.codecs.channel_wire import Nack, Type, padded
@@ -421,3 +423,41 @@ def test_counters_are_told_when_asked(bench: Bench) -> None:
     bench.to(due(3)[0])
     assert counters.values["frames_sent"] == 0  # a copy, not the live ones
     assert bench.core.counters["frames_sent"] == 4
+
+
+def tapped(bench: Bench) -> list[bytes]:
+    return [packet for event in bench.events if isinstance(event, Tapped) for packet in event.packets]
+
+
+def test_what_is_tapped_is_what_is_sent_and_only_while_it_is_tapped(bench: Bench) -> None:
+    bench.bind(ONE)
+    bench.do(replace(START, block_seed=bytes(32)), frames(0, 20))
+    bench.to(START.start_ns + 30 * MS)
+    before = len(bench.packets(ONE))
+    bench.do(Tap(START.broadcast_id, True))
+    bench.to(START.start_ns + 210 * MS)
+    bench.do(Tap(START.broadcast_id, False))
+    after = len(bench.packets(ONE))
+    bench.to(START.start_ns + 300 * MS)
+    assert tapped(bench) == bench.packets(ONE)[before:after]
+    assert before < after < len(bench.packets(ONE))
+
+
+def test_what_nobody_is_sent_is_tapped_too_to_its_last_block(bench: Bench) -> None:
+    bench.do(replace(START, block_seed=bytes(32), audience=()), Tap(START.broadcast_id, True), frames(0, 7))
+    bench.to(START.start_ns + 130 * MS)
+    bench.do(StopAir(START.broadcast_id))
+    bench.to(START.start_ns + 500 * MS)
+    ssrcs = [int.from_bytes(packet[8:12], "big") for packet in tapped(bench)]
+    assert (ssrcs.count(START.ssrc), ssrcs.count(START.block_ssrc)) == (7, 2)
+    assert ssrcs[-1] == START.block_ssrc
+
+
+def test_a_tap_outlives_a_generation_and_means_nothing_for_what_is_not_on_air(bench: Bench) -> None:
+    bench.do(Tap(START.broadcast_id, True), START, frames(0, 5))
+    bench.to(START.start_ns + 50 * MS)
+    assert tapped(bench) == []
+    bench.do(Tap(START.broadcast_id, True))
+    bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, master_key=bytes(15) + b"2"), frames(0, 5))
+    bench.to(START.start_ns + 150 * MS)
+    assert {packet[8:12] for packet in tapped(bench)} == {(21).to_bytes(4, "big")}

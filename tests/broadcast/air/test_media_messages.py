@@ -41,6 +41,7 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
     st.builds(media_port.Groups, ids, st.lists(addresses, max_size=3).map(tuple)),
     st.builds(media_port.Frames, ids, uints, id_tuples),
     st.builds(media_port.StopAir, ids),
+    st.builds(media_port.Tap, ids, st.booleans()),
     st.builds(media_port.SendOrder, ids, ids, id_tuples),
     st.builds(media_port.SettleOrder, ids, id_tuples),
     st.builds(media_port.AskCounters),
@@ -50,6 +51,7 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
     st.builds(media_port.ChannelUnbound, ids),
     st.builds(media_port.AirProgress, ids, uints, uints, uints, uints),
     st.builds(media_port.AirEnded, ids, uints, uints, st.text(max_size=9), uints),
+    st.builds(media_port.Tapped, ids, id_tuples),
     st.builds(media_port.Counters, st.dictionaries(st.text(max_size=9), uints, max_size=5)),
 )
 
