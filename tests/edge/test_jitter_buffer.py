@@ -46,6 +46,18 @@ def test_a_gap_is_asked_for_after_20_ms_and_again_after_a_round_trip() -> None:
     assert b.to_ask(9000 * MS, 100 * MS, 10) == []
 
 
+def test_what_was_not_sent_is_not_asked_for_and_taken_all_the_same() -> None:
+    b = buffer()
+    b.expect(103, now_ns=0)
+    b.forgo(105)
+    b.expect(107, now_ns=0)
+    assert b.missing() == [105, 106]
+    assert b.to_ask(9000 * MS, 100 * MS, 10) == [105, 106]
+    assert b.put(102, "a") is Put.NEW
+    b.forgo(102)
+    assert b.missing() == [105, 106]
+
+
 def test_an_item_far_ahead_makes_nothing_before_it_missing() -> None:
     b = buffer()
     b.put(150, "forged")

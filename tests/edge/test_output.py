@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loa.edge.speaker.broadcast_receiver import Counters
+from loa.edge.speaker.frame_counters import Counters
 from loa.edge.speaker.output import BLOCK_NS, BLOCK_SAMPLES, LEAD_NS, Block, VirtualCard
 from loa.edge.speaker.playout import BroadcastKey, Started, Summary
 from loa.edge.speaker.wav_output import WavOutput

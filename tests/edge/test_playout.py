@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -230,6 +232,143 @@ def test_what_was_pre_empted_comes_back() -> None:
     assert result is not None
     assert 75 <= result.played <= 85
     assert result.concealed == 0
+
+
+class Line:
+    """A room, and an origin that sends it frames when they are due. What it asks for goes unanswered."""
+
+    def __init__(self) -> None:
+        self.room = Room()
+        self.asked: dict[int, set[int]] = {}
+        self._sounds: list[tuple[Sound, BroadcastReceiver, set[int]]] = []
+
+    def tune(self, of: Tune, order_id: bytes, *, lost: Collection[int] = ()) -> None:
+        """Take it up. `lost`: frames that do not come."""
+        sound = self.room.tune(of, order_id=order_id, frames=range(0))
+        end = of.end_index - of.index0 if of.end_index is not None else 100_000
+        self._sounds.append((sound, self.room.playout.receivers[-1], set(range(end)).difference(lost)))
+
+    def unsent(self, number: int, frames: range) -> None:
+        """The origin does not send these of the broadcast that was tuned as that one."""
+        self._sounds[number][2].difference_update(frames)
+
+    def run(self, ms: int) -> None:
+        for _ in range(ms // 10):
+            origin_ns = self.room.clock.base_from_local(self.room.local_ns)
+            for sound, receiver, coming in self._sounds:
+                number = receiver.grid.index_at(origin_ns) - sound.tune.index0
+                if number in coming:
+                    coming.remove(number)
+                    receiver.receive(sound.frame(number), origin_ns, self.room.local_ns)
+            self.room.play(10)
+            for receiver in self.room.playout.awaited:
+                for nack in receiver.nacks(origin_ns + 10 * MS, self.room.local_ns, 20 * MS):
+                    asked = self.asked.setdefault(nack.ssrc, set())
+                    asked.update(index - receiver.tune.index0 for index in nack.indices)
+
+    def finished(self, order_id: bytes) -> Finished | None:
+        """How an order ended."""
+        ends = (event for event in self.room.events if isinstance(event, Finished))
+        return next((event for event in ends if order_id in event.order_ids), None)
+
+
+BULLETIN, ALERT = b"bulletin's order", b"the alert's order"
+
+
+def bulletin_and_alert(line: Line, *, alert_frames: int | None, bulletin_frames: int = 1_000) -> None:
+    """One second of a bulletin of which frame 5 is lost, then a tune to an alert that begins with frame 51."""
+    line.tune(tune(end_index=65_500 + bulletin_frames), BULLETIN, lost={5})
+    line.run(1_000)
+    end = None if alert_frames is None else 65_500 + alert_frames
+    line.tune(other(priority=224, start_ns=START_NS + 1_020 * MS, end_index=end), ALERT)
+
+
+def test_what_is_pre_empted_is_neither_asked_for_nor_lost_and_plays_on() -> None:
+    line = Line()
+    bulletin_and_alert(line, alert_frames=400)
+    line.unsent(0, range(52, 446))
+    line.run(11_000)
+    assert line.finished(BULLETIN) is None
+    assert line.asked == {0x1111: {5}}
+    assert line.finished(ALERT) == Finished((ALERT,), "end", Result(400, 0, 0, 0, 0, "end"))
+    assert line.room.playout.audible == ((BROADCAST, 1),)
+    line.run(10_000)
+    # All but frame 5 and the 400 that the alert took, into the first of which the resampler reaches.
+    assert line.finished(BULLETIN) == Finished((BULLETIN,), "end", Result(600, 0, 0, 1, 0, "end"))
+    assert line.asked == {0x1111: {5}}
+
+
+def test_after_a_stop_it_rejoins_with_what_is_sent_from_then_on() -> None:
+    line = Line()
+    bulletin_and_alert(line, alert_frames=None)
+    line.unsent(0, range(52, 350))
+    line.run(6_000)
+    line.room.playout.stop(b"stop order, 16 b", b"other broadcast.", 0)
+    assert line.finished(BULLETIN) is None
+    line.run(400)
+    assert line.room.playout.audible == ((BROADCAST, 1),)
+    line.run(4_000)
+    assert line.asked == {0x1111: {5}}
+    assert line.finished(BULLETIN) is None
+    line.run(20_000)
+    ended = line.finished(BULLETIN)
+    assert ended is not None
+    assert ended.result is not None
+    # Up to frame 51 before the alert, from frame 350 on after its stop; frame 5 was lost.
+    assert (ended.result.played, ended.result.concealed) == (52 - 1 + 650, 1)
+
+
+def test_what_a_rejoined_endpoint_misses_it_asks_for_again() -> None:
+    line = Line()
+    bulletin_and_alert(line, alert_frames=100)
+    line.unsent(0, range(52, 146))
+    line.unsent(0, range(160, 162))
+    line.run(3_000)
+    assert line.asked == {0x1111: {5, 160, 161}}
+
+
+def test_what_does_not_come_back_after_an_alert_is_lost_five_seconds_later() -> None:
+    line = Line()
+    bulletin_and_alert(line, alert_frames=400)
+    line.unsent(0, range(52, 1_000))
+    line.run(8_000 + 4_900)
+    assert line.finished(BULLETIN) is None
+    line.run(300)
+    ended = line.finished(BULLETIN)
+    assert ended is not None
+    assert ended.reason == "lost"
+
+
+def test_what_ends_while_it_is_pre_empted_tells_what_was_heard_of_it() -> None:
+    line = Line()
+    bulletin_and_alert(line, alert_frames=400, bulletin_frames=200)
+    line.unsent(0, range(52, 200))
+    line.run(6_000)
+    ended = line.finished(BULLETIN)
+    assert ended is not None
+    assert (ended.reason, ended.result and ended.result.played) == ("pre_empted", 51)
+
+
+def test_what_never_was_heard_has_no_result() -> None:
+    line = Line()
+    line.tune(other(priority=224, end_index=65_700), ALERT)
+    line.tune(tune(end_index=65_600), BULLETIN)
+    line.unsent(1, range(100))
+    line.run(5_500)
+    assert line.finished(BULLETIN) == Finished((BULLETIN,), "pre_empted", None)
+    assert line.asked == {}
+
+
+def test_a_later_order_may_change_which_goes_first() -> None:
+    room = Room(start_ms=700)
+    room.tune(tune())
+    room.tune(other(), order_id=b"another order id")
+    room.play(10)
+    assert room.playout.audible == ((BROADCAST, 1),)
+    louder = other(priority=200)
+    assert room.playout.tune(b"a third order id", louder, now_ns=0, late=True, make=BroadcastReceiver) is None
+    room.play(10)
+    assert room.playout.audible == ((b"other broadcast.", 1),)
 
 
 def test_stop_fades_and_answers_both_orders() -> None:

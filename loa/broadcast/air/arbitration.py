@@ -1,8 +1,9 @@
 """The arbiter's decisions as sound: who is taken out of which broadcast's audience, who is put back, and when.
 
-An endpoint gets no frame of what it does not play. It is taken out of the lower broadcast's audience before the
-first frame that would be heard when the higher one is heard, and put back as soon as the higher one's last frame
-is sent: with equal play delays that is before the higher one has been heard to its end, so that nothing is missed.
+An endpoint gets no frame of what it does not play. It is taken out of the lower broadcast's audience when the last
+frame that is heard before the higher one, and one more, have been sent. It is put back one signed block before the
+end of the higher one, where that is known, and else after it: with equal play delays it has all that it needs, and
+need ask for nothing, when it has heard the higher one to its end.
 
 Pure: instants are handed in, and what is to be told to the media process is returned.
 """
@@ -18,6 +19,7 @@ from loa.arbiter import Arbiter, Move, precedence_of
 from loa.broadcast.air.media_port import Command
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
+from loa.timing.line import samples_to_ns
 
 NS_PER_MS = 1_000_000
 
@@ -41,6 +43,15 @@ class _Leave:
     sessions: set[Session] = field(compare=False)
 
 
+@dataclass(order=True, slots=True)
+class _End:
+    """A broadcast gives its sessions back, though its last frames are still to be sent to them."""
+
+    at_ns: int
+    number: int
+    running: Running = field(compare=False)
+
+
 class Arbitration:
     """Which of the broadcasts on air each session gets."""
 
@@ -49,11 +60,13 @@ class Arbitration:
         self._running: dict[bytes, Running] = {}
         self._pre_empted: dict[bytes, int] = {}
         self._leaves: list[_Leave] = []
+        self._ends: list[_End] = []
         self._numbers = count()
 
     def __contains__(self, running: Running) -> bool:
-        """Whether it has begun, and its sound is not over."""
-        return self._running.get(running.broadcast.id) is running
+        """Whether it has begun, and has not given its sessions back."""
+        broadcast_id = running.broadcast.id
+        return broadcast_id in self._arbiter and self._running[broadcast_id] is running
 
     def meant(self, running: Running) -> Set[Session]:
         """The sessions that a broadcast is for, be it that they get it or something else."""
@@ -63,20 +76,21 @@ class Arbitration:
         """A broadcast begins, for these sessions. `now_ns`: origin time."""
         tune = running.tune
         self._running[tune.broadcast_id] = running
+        if tune.end_index is not None:
+            frames = tune.end_index - tune.index0 - tune.block_frames
+            at_ns = tune.start_ns + samples_to_ns(max(0, frames) * tune.frame_samples)
+            heapq.heappush(self._ends, _End(at_ns, next(self._numbers), running))
         precedence = precedence_of(tune.priority, tune.start_ns, tune.broadcast_id)
         return self._follow(lambda: self._arbiter.begin(tune.broadcast_id, precedence, sessions), now_ns)
 
     def end(self, running: Running, now_ns: int) -> Change:
         """A broadcast's last frame has been sent. Nothing, when it is over already."""
-        if running not in self:
+        if self._running.get(running.broadcast.id) is not running:
             return Change()
-        broadcast_id = running.broadcast.id
-        change = self._follow(lambda: self._arbiter.end(broadcast_id), now_ns)
-        del self._running[broadcast_id]
-        if self._pre_empted.pop(broadcast_id, 0):
-            change.pre_empted.append((running, 0))
-        self._leaves = [leave for leave in self._leaves if leave.running is not running]
-        heapq.heapify(self._leaves)
+        change = self._give_back(running, now_ns)
+        del self._running[running.broadcast.id]
+        self._ends = [end for end in self._ends if end.running is not running]
+        heapq.heapify(self._ends)
         return change
 
     def place(self, session: Session, meant_by: Collection[Running], now_ns: int) -> Change:
@@ -101,14 +115,30 @@ class Arbitration:
 
     def next_due_ns(self) -> int | None:
         """When `due` has something to do."""
-        return self._leaves[0].at_ns if self._leaves else None
+        return min((waiting[0].at_ns for waiting in (self._leaves, self._ends) if waiting), default=None)
 
     def due(self, now_ns: int) -> Change:
-        """Take out of audiences who is to leave by now."""
+        """Do what is to be done by now."""
         change = Change()
+        while self._ends and self._ends[0].at_ns <= now_ns:
+            given_back = self._give_back(heapq.heappop(self._ends).running, now_ns)
+            change.commands += given_back.commands
+            change.pre_empted += given_back.pre_empted
         while self._leaves and self._leaves[0].at_ns <= now_ns:
             leave = heapq.heappop(self._leaves)
             change.commands += leave.running.audience.leave(leave.sessions)
+        return change
+
+    def _give_back(self, running: Running, now_ns: int) -> Change:
+        """Its sessions play something else when they have heard it to its end."""
+        if running not in self:
+            return Change()
+        broadcast_id = running.broadcast.id
+        change = self._follow(lambda: self._arbiter.end(broadcast_id), now_ns)
+        if self._pre_empted.pop(broadcast_id, 0):
+            change.pre_empted.append((running, 0))
+        self._leaves = [leave for leave in self._leaves if leave.running is not running]
+        heapq.heapify(self._leaves)
         return change
 
     def _follow(self, decide: Callable[[], list[Move[Session, bytes]]], now_ns: int) -> Change:
@@ -138,6 +168,7 @@ class Arbitration:
             higher = self._running[move.after].tune
             heard_ns = higher.start_ns + (higher.play_delay_ms + higher.fade_ms) * NS_PER_MS
             at_ns = heard_ns - lower.tune.play_delay_ms * NS_PER_MS
+            at_ns += samples_to_ns(lower.tune.frame_samples)  # into the next frame the resampler reaches
         if at_ns <= now_ns:
             return lower.audience.leave(move.endpoints)
         heapq.heappush(self._leaves, _Leave(at_ns, next(self._numbers), lower, set(move.endpoints)))

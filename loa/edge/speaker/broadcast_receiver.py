@@ -20,6 +20,7 @@ from loa.codecs.opus_decode import OpusDecoder, has_fec, packet_samples
 from loa.codecs.order_wire import MAX_INDEX, Tune
 from loa.codecs.srtp import SrtpContext
 from loa.edge.speaker.block_check import BlockCheck, Cover
+from loa.edge.speaker.frame_counters import Counters
 from loa.edge.speaker.jitter_buffer import JitterBuffer, Put
 from loa.errors import AuthorityError, MediaError, WireError
 from loa.timing.line import FrameGrid
@@ -58,31 +59,6 @@ class How(Enum):
     PLAYED = "played"
     RECOVERED = "recovered"
     CONCEALED = "concealed"
-
-
-@dataclass(slots=True)
-class Counters:
-    """Frames by what became of them (see docs/protocol.md, *Receipts*), then datagrams that were dropped."""
-
-    played: int = 0
-    repaired: int = 0
-    recovered: int = 0
-    concealed: int = 0
-    unsigned: int = 0
-    malformed: int = 0
-    unauthentic: int = 0
-    replayed: int = 0
-    late: int = 0
-    outside: int = 0
-    forged: int = 0  # encrypted with the group's key, and not the origin's
-    no_key: int = 0
-
-    @property
-    def dropped(self) -> int:
-        """Datagrams that were of no use."""
-        return (
-            self.malformed + self.unauthentic + self.replayed + self.late + self.outside + self.forged + self.no_key
-        )
 
 
 @dataclass(slots=True)
@@ -239,13 +215,20 @@ class BroadcastReceiver:
         self._pass_to(index)
         self._decoder.reset()
 
+    def forgo(self, origin_ns: int) -> None:
+        """What was due until now was not sent here, and is not asked for, but for the block of what comes next."""
+        index = self.grid.index_at(origin_ns) + 1
+        self._frames.forgo(index)
+        if self._check is not None and self._blocks is not None:
+            self._blocks.forgo(self._check.block_of(index))
+
     def has(self, index: int) -> bool:
         """Whether a frame could be decoded from its packet now."""
         return self._usable(index) is not None
 
     def _receive_frame(self, srtp: SrtpContext, packet: bytes, origin_ns: int, now_ns: int) -> None:
         counters = self.counters
-        expected = self._clamped(self.grid.index_at(origin_ns))
+        expected = _clamped(self.grid.index_at(origin_ns))
         index = rtp.nearest_index(int.from_bytes(packet[2:4], "big"), expected)
         end = self._frames.end
         if index < self.tune.index0 or (end is not None and index >= end) or abs(index - expected) > self._reach:
@@ -289,7 +272,7 @@ class BroadcastReceiver:
         now_ns: int,
     ) -> None:
         counters = self.counters
-        frame_due = self._clamped(self.grid.index_at(origin_ns))
+        frame_due = _clamped(self.grid.index_at(origin_ns))
         expected = max(0, check.block_of(frame_due))
         number = rtp.nearest_index(int.from_bytes(packet[2:4], "big"), expected)
         first = self.tune.index0 + number * self.tune.block_frames
@@ -388,9 +371,9 @@ class BroadcastReceiver:
             transit_ns if self._transit_ns is None else self._transit_ns + (transit_ns - self._transit_ns) // 8
         )
 
-    @staticmethod
-    def _clamped(index: int) -> int:
-        return max(0, min(MAX_INDEX, index))
+
+def _clamped(index: int) -> int:
+    return max(0, min(MAX_INDEX, index))
 
 
 def _packet_samples(payload: bytes) -> int:

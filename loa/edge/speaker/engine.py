@@ -284,12 +284,12 @@ class SpeakerEngine:
                 if self.channel is not None:
                     if self.playout.silent_ns(now_ns, origin_ns) > DOUBT_NS:
                         self.channel.doubt(now_ns)
-                    for receiver in self.playout.receivers:
+                    for receiver in self.playout.awaited:
                         self.channel.nack(receiver.nacks(origin_ns, now_ns, self.channel.round_trip_ns))
             events = self.playout.take_events()
             sound_due = origin_ns is not None and any(
                 receiver.due_by(origin_ns - MAX_TRANSIT_NS) and receiver.due_by(origin_ns)
-                for receiver in self.playout.receivers
+                for receiver in self.playout.awaited
             )
         self.ear.tick(now_ns, sound_due=sound_due)
         for event in events:

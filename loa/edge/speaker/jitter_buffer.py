@@ -102,6 +102,12 @@ class JitterBuffer(Generic[T]):
                 self._gaps[index] = _Gap(now_ns + REORDER_NS)
         self._horizon = max(self._horizon, upto)
 
+    def forgo(self, first: int) -> None:
+        """What is missing below `first` never comes: it is not asked for, but taken where it comes all the same."""
+        for index in [index for index in self._gaps if index < first]:
+            del self._gaps[index]
+        self._horizon = max(self._horizon, first)
+
     def missing(self) -> list[int]:
         """The gaps, ascending."""
         return sorted(self._gaps)

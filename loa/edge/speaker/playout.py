@@ -13,13 +13,16 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from loa.arbiter import Arbiter, Precedence, precedence_of
 from loa.codecs.link_wire import Result
 from loa.codecs.order_wire import Tune
-from loa.edge.speaker.broadcast_receiver import BroadcastReceiver, Counters
+from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
+from loa.edge.speaker.frame_counters import Counters
 from loa.edge.speaker.time_follower import LineSpan, TimeFollower
 from loa.edge.speaker.voice import Voice
 from loa.model import EMERGENCY_PRIORITY
 from loa.timing.filter import ClockEstimate
+from loa.timing.line import samples_to_ns
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -27,7 +30,8 @@ LOST_NS = 5 * NS_PER_S
 OVERDUE_NS = 2 * NS_PER_S
 MAX_TUNES = 16
 MAX_ORDERS = 8
-LATEST_WINS = 255
+_HERE = "here"
+"""This endpoint, to the arbiter."""
 
 Float32 = NDArray[np.float32]
 BroadcastKey = tuple[bytes, int]
@@ -70,9 +74,10 @@ class _Tuned:
     voice: Voice
     order_ids: list[bytes]
     tuned_ns: int
-    number: int
     priority: int
     volume: int
+    awaited: bool = True  # whether the origin sends it here, as far as is known
+    not_sent_ns: int = 0  # local time at which it last did not
     gain: float = 0.0  # of the fade, 0 to 1
     fade_ms: int = 0  # of the fade that is going on
     stop_ids: list[bytes] = field(default_factory=list)
@@ -84,11 +89,15 @@ class _Tuned:
         return self.voice.tune.broadcast_id, self.voice.tune.generation
 
     @property
-    def rank(self) -> tuple[int, int, int]:
-        """The highest is heard."""
-        start_ns = self.voice.tune.start_ns
-        later = self.priority == LATEST_WINS
-        return self.priority, start_ns if later else -start_ns, self.number if later else -self.number
+    def precedence(self) -> Precedence:
+        """Of several the one with the smallest is heard."""
+        return precedence_of(self.priority, self.voice.tune.start_ns, self.voice.tune.broadcast_id)
+
+    def sounds_at(self, at_ns: int) -> bool:
+        """Whether this, if it is heard, is heard at an instant of the origin's line (trim taken off)."""
+        tune, end = self.voice.tune, self.voice.end
+        since_ns = at_ns - tune.start_ns - tune.play_delay_ms * NS_PER_MS
+        return not self.stopping and since_ns >= 0 and (end is None or since_ns < samples_to_ns(end))
 
 
 class Playout:
@@ -101,9 +110,9 @@ class Playout:
         self.audible: tuple[BroadcastKey, ...] = ()
         """What the last rendered block holds, the one that fades in or stays first."""
         self._tuned: list[_Tuned] = []
+        self._arbiter = Arbiter[str, BroadcastKey]()
         self._events: list[Started | Finished] = []
         self._summaries: list[Summary] = []
-        self._number = 0
         self._dropped = 0  # of broadcasts that have ended
         self.last: Counters = Counters()
         """Counters of what plays, or of what played last."""
@@ -115,6 +124,11 @@ class Playout:
     def receivers(self) -> list[BroadcastReceiver]:
         """One for each tuned generation."""
         return [each.voice.receiver for each in self._tuned]
+
+    @property
+    def awaited(self) -> list[BroadcastReceiver]:
+        """Those whose packets should come: not those that were pre-empted when `tick` looked."""
+        return [each.voice.receiver for each in self._tuned if each.awaited]
 
     @property
     def playing(self) -> BroadcastReceiver | None:
@@ -160,6 +174,7 @@ class Playout:
             if each.key[1] == tune.generation and each.voice.tune.ssrc == tune.ssrc:
                 each.voice.receiver.set_end(tune.end_index)
                 each.priority, each.volume = tune.priority, tune.volume
+                self._arbiter.rank(each.key, each.precedence)
                 each.order_ids = [*each.order_ids, order_id][-MAX_ORDERS:]
                 if each.started is not None:
                     started = each.started
@@ -169,10 +184,9 @@ class Playout:
             self._events.append(Finished((order_id,), "pre_empted", None))
             return None
         receiver = make(tune)
-        self._number += 1
-        self._tuned.append(
-            _Tuned(Voice(receiver, late=late), [order_id], now_ns, self._number, tune.priority, tune.volume)
-        )
+        tuned = _Tuned(Voice(receiver, late=late), [order_id], now_ns, tune.priority, tune.volume)
+        self._tuned.append(tuned)
+        self._arbiter.begin(tuned.key, tuned.precedence)
         return receiver
 
     def emergency(self, broadcast_id: bytes) -> bool:
@@ -201,9 +215,14 @@ class Playout:
                 self._finish(each, reason)
 
     def tick(self, now_ns: int, origin_ns: int) -> None:
-        """End what is lost. `origin_ns`: origin time now, to within a second."""
+        """Wait for nothing that is not sent here, and end what is lost. `origin_ns`: origin time now, to within a
+        second."""
         for each in list(self._tuned):
             tune, receiver = each.voice.tune, each.voice.receiver
+            each.awaited = not self._gives_way(each, origin_ns + tune.play_delay_ms * NS_PER_MS)
+            if not each.awaited:
+                each.not_sent_ns = now_ns
+                receiver.forgo(origin_ns)
             heard_ns = _heard_ns(each, now_ns, origin_ns)
             end = receiver.end_index
             end_due_ns = None if end is None else receiver.grid.due_ns(end)
@@ -216,8 +235,15 @@ class Playout:
 
     def silent_ns(self, now_ns: int, origin_ns: int) -> int:
         """For how long nothing has come of something that should have come; 0 when nothing should."""
-        sent = (each for each in self._tuned if not _is_over(each.voice.receiver, origin_ns))
+        sent = (each for each in self._tuned if each.awaited and not _is_over(each.voice.receiver, origin_ns))
         return max((now_ns - _heard_ns(each, now_ns, origin_ns) for each in sent), default=0)
+
+    def _gives_way(self, each: _Tuned, at_ns: int) -> bool:
+        """Whether another one is heard at an instant of the origin's line, where this one would be heard else."""
+        order = list(self._arbiter)
+        before = order[: order.index(each.key)]
+        others = [other for other in self._tuned if other.key in before and other.key[0] != each.key[0]]
+        return any(other.sounds_at(at_ns) for other in others)
 
     def render(self, local_ns: int, n: int, sample_rate_hz: int) -> Float32:
         """The block of `n` (> 0) samples whose first is heard when the local clock shows `local_ns`.
@@ -235,8 +261,9 @@ class Playout:
             if any(other.key[0] == each.key[0] and other.key[1] > each.key[1] for other in due):
                 self._finish(each, "stopped" if each.stopping else "pre_empted")
         due = [each for each in due if each in self._tuned]
-        wanted = [each for each in due if not each.stopping and each.voice.receiver.keyed]
-        best = max(wanted, key=lambda each: each.rank, default=None)
+        self._arbiter.place(_HERE, [each.key for each in due if not each.stopping and each.voice.receiver.keyed])
+        played = self._arbiter.played_by(_HERE)
+        best = next((each for each in due if each.key == played), None)
         audible: list[BroadcastKey] = []
         for each in due:
             if self._mix(each, best, span, out, sample_rate_hz):
@@ -306,6 +333,7 @@ class Playout:
         if each not in self._tuned:
             return
         self._tuned.remove(each)
+        self._arbiter.end(each.key)
         receiver = each.voice.receiver
         c = receiver.counters
         self._dropped += c.dropped
@@ -325,9 +353,9 @@ def is_late(tune: Tune, origin_ns: int) -> bool:
 
 
 def _heard_ns(each: _Tuned, now_ns: int, origin_ns: int) -> int:
-    """When something came of it, or, later than that, when it was tuned or began."""
+    """When something came of it, or, later than that, when it was tuned, began, or last gave way to another."""
     began_ns = now_ns - max(0, origin_ns - each.voice.tune.start_ns)
-    return max(each.tuned_ns, began_ns, each.voice.receiver.last_heard_ns or 0)
+    return max(each.tuned_ns, began_ns, each.not_sent_ns, each.voice.receiver.last_heard_ns or 0)
 
 
 def _is_over(receiver: BroadcastReceiver, origin_ns: int) -> bool:

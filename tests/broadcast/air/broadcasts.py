@@ -16,7 +16,7 @@ def running(
     priority: int = 64,
     *,
     start_ns: int = 0,
-    frames: int = 100,
+    frames: int = 1_000,
     play_delay_ms: int = 400,
     areas: tuple[bytes, ...] = (),
 ) -> Running:

@@ -135,14 +135,14 @@ def test_an_alert_to_a_part_takes_just_those_frames_that_it_drowns(alert_delay_m
         assert town.frames(each, 2) == list(range(50))
         missed = sorted(set(range(200)) - set(got))
         assert missed == list(range(missed[0], missed[-1] + 1))
-        # From the first on that would be heard when the alert is, but for those that had gone when it was begun.
-        from_ns = max(heard_ns[0], (1_007 + 400) * MS)
+        # From the second on that would be heard when the alert is, but for those that had gone when it was begun.
+        from_ns = max(heard_ns[0] + FRAME_NS, (1_007 + 400) * MS)
         assert from_ns <= missed[0] * FRAME_NS + 400 * MS < from_ns + FRAME_NS
         if alert_delay_ms >= 400:
             assert set(got) >= needed(bulletin, heard_ns)
-        # It gets the bulletin again when the alert's last frame has been sent, not when it has been heard.
-        last_sent_ns = alert.tune.start_ns + 49 * FRAME_NS
-        assert last_sent_ns < (missed[-1] + 1) * FRAME_NS <= last_sent_ns + FRAME_NS
+        # It gets the bulletin again a block before the alert's last frame has been sent.
+        again_ns = alert.tune.start_ns + (50 - 5) * FRAME_NS
+        assert again_ns <= (missed[-1] + 1) * FRAME_NS < again_ns + FRAME_NS
 
 
 def test_a_stop_gives_the_endpoints_back_at_the_next_frame() -> None:
@@ -154,7 +154,7 @@ def test_a_stop_gives_the_endpoints_back_at_the_next_frame() -> None:
     town.run(1_990)
     town.stop(alert)
     town.run(5_000)
-    assert town.frames(town.sessions[0], 1) == [*range(52), *range(100, 200)]
+    assert town.frames(town.sessions[0], 1) == [*range(53), *range(100, 200)]
     assert town.frames(town.sessions[0], 2) == list(range(48))
     assert town.frames(town.sessions[1], 1) == list(range(200))
 
@@ -169,7 +169,7 @@ def test_three_priorities_each_give_way_and_come_back() -> None:
     town.run(1_500)
     town.begin(alert, one)
     town.run(6_000)
-    # Each is sent again while the last frame of what took its place is on its way.
-    assert town.frames(one, 1) == [*range(50), *range(200, 250)]
-    assert town.frames(one, 2) == [*range(50), *range(100, 150)]
+    # Each is sent again with the last block of what took its place.
+    assert town.frames(one, 1) == [*range(51), *range(195, 250)]
+    assert town.frames(one, 2) == [*range(51), *range(95, 150)]
     assert town.frames(one, 3) == list(range(50))
