@@ -78,6 +78,18 @@ class CoreConfig(BaseSettings):
     play_delay_ms: int = Field(
         default=400, ge=50, le=10_000, description="From a frame's sending to its being heard."
     )
+    listen_page_ms: int = Field(
+        default=200,
+        ge=20,
+        le=2_000,
+        description="Sound on a page of `/listen`: short is soon, long is cheap.",
+    )
+    listen_burst_ms: int = Field(
+        default=1_000, ge=0, le=5_000, description="Of the last sound, what a listener gets at once."
+    )
+    listeners_most: int = Field(
+        default=10_000, ge=0, le=100_000, description="Listeners over HTTP at once, of all broadcasts."
+    )
     sign_sound: bool = Field(default=True, description="Signed blocks for all sound, not only emergencies.")
     target_lufs: float = Field(default=-16.0, ge=-31, le=-9, description="EBU R128 loudness of programmes.")
     true_peak_dbtp: float = Field(default=-1.5, ge=-9, le=0, description="True-peak limit of programmes.")

@@ -39,6 +39,8 @@ from loa.broadcast.backup.target import unfinished
 from loa.broadcast.journal.act import system
 from loa.broadcast.journal.digest_folder import DigestFolder
 from loa.broadcast.journal.digest_keeper import DigestKeeper
+from loa.broadcast.listen.desk import ListenDesk
+from loa.broadcast.listen.station import Terms
 from loa.broadcast.live.endpoint_states import HubStates
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
@@ -171,6 +173,10 @@ class Core(ServingProcess):
         enrolments = Enrolments(rooms.db, keyring)
         self._housekeeper = make_housekeeper(config, clock, rooms.db, rooms.ledger, enrolments, rooms.library)
         in_background(stack, self._housekeeper.run())
+        self._listeners = ListenDesk(
+            clock, Terms(config.listen_page_ms, config.listen_burst_ms, config.listeners_most)
+        )
+        stack.push_async_callback(self._listeners.close)
         services = Services(
             config=config,
             clock=clock,
@@ -193,7 +199,7 @@ class Core(ServingProcess):
             ledger=rooms.ledger,
             feed=rooms.feed,
             limits=live.limits,
-            core=CoreRooms(self._hub, self._director, enrolments, groups),
+            core=CoreRooms(self._hub, self._director, enrolments, groups, self._listeners),
             closing=self._closing,
             endpoint_of=rooms.endpoint_of,
             reach_of=rooms.reach_of,
@@ -309,6 +315,7 @@ class Core(ServingProcess):
             "groups": self._hub.groups.counters,
             "air": self._director.counters,
             "receipts": self._receipts.counters,
+            "listen": self._listeners.counters,
             "retention": self._housekeeper.counters,
         }
 
@@ -326,5 +333,6 @@ class Core(ServingProcess):
             "endpoints_in_groups": sum(session.door is Door.GROUP for session in sessions),
             "endpoints_bound": sum(session.bound or session.door is Door.LINK for session in sessions),
             "endpoints_by_link": sum(session.door is Door.LINK for session in sessions),
+            "listeners": len(self._listeners),
             "broadcasts_on_air": len(self._director.on_air()),
         }

@@ -27,6 +27,7 @@ _INPUT_RATE_HZ = 48_000
 _LENGTH = struct.Struct("<I")
 # The granule position of a page on which no packet ends (RFC 3533 §6).
 _NO_GRANULE = -1
+_HEADER_PAGES = 2
 
 
 class OggOpusWriter:
@@ -70,6 +71,17 @@ class OggOpusWriter:
         if self._sequence:
             raise ValueError("the headers are written already")
         return self._page([self._head], 0, FLAG_BOS) + self._page([self._tags], 0, 0)
+
+    def run_on(self, pages: int, samples: int) -> None:
+        """Go on as if `pages` pages with `samples` samples (48 kHz) had been written since the headers.
+
+        For a listener who joins a stream that others have heard from its beginning: the headers stand before the
+        pages that all get, whose numbers and granule positions run on. ValueError after the first page.
+        """
+        if self._sequence != _HEADER_PAGES or self._granule or pages < 0 or samples < 0:
+            raise ValueError("a stream runs on right after its headers, and never back")
+        self._sequence += pages
+        self._granule = self._page_granule = samples
 
     def pages(self, packets: Iterable[bytes], *, final: bool = False, samples: int | None = None) -> bytes:
         """The pages that these packets complete; what is left waits for more packets.

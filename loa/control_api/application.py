@@ -16,7 +16,7 @@ from loa.control_api.rate_limits import LIMITS
 from loa.control_api.services import SERVICES, Services
 from loa.control_api.table import OPERATIONS
 
-NO_HEAD = ("/link", "/listen/{id}.ogg", "/api/v1/events", "/api/v1/uploads/{id}/events")
+NO_HEAD = ("/link", "/api/v1/events", "/api/v1/uploads/{id}/events")
 """What has no end has no HEAD."""
 
 

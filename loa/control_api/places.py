@@ -15,14 +15,19 @@ TAKEN = web.AppKey("taken", Counter[str])
 RETRY_AFTER_S = 1
 
 
+def busy() -> Problem:
+    """What one too many is told: 503 `busy`."""
+    return Problem(
+        503, "busy", "too many are served at once; try again", headers={"Retry-After": str(RETRY_AFTER_S)}
+    )
+
+
 @contextmanager
 def place(request: web.Request, kind: str, most: int) -> Iterator[None]:
     """Hold one of `most` places of a kind; Problem 503 `busy` when all are taken."""
     taken = request.app[TAKEN]
     if taken[kind] >= most:
-        raise Problem(
-            503, "busy", "too many are served at once; try again", headers={"Retry-After": str(RETRY_AFTER_S)}
-        )
+        raise busy()
     taken[kind] += 1
     try:
         yield

@@ -16,6 +16,7 @@ from loa.broadcast.content.library import Library
 from loa.broadcast.content.uploads import Uploads
 from loa.broadcast.journal.feed import Feed
 from loa.broadcast.journal.ledger import Ledger
+from loa.broadcast.listen.desk import ListenDesk
 from loa.broadcast.live.endpoint_states import EndpointStates
 from loa.broadcast.orders.book import IssuedOrders
 from loa.broadcast.orders.receipts import Receipts
@@ -58,6 +59,7 @@ class CoreRooms:
     director: Director
     enrolments: Enrolments
     groups: GroupKeeper
+    listeners: ListenDesk
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ GAUGES: Mapping[str, str] = {
     "endpoints_bound": "Endpoints whose media channel is bound, or that listen by link: sound can reach them.",
     "endpoints_by_link": "Endpoints that get their sound by link, since no datagram reaches them.",
     "broadcasts_on_air": "Broadcasts on air.",
+    "listeners": "Who listens over HTTP, to all broadcasts.",
 }
 
 _MEDIA: Mapping[str, str] = {
@@ -151,6 +152,12 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "not_meant": "Receipts from an endpoint that the order was not for.",
         "too_late": "Receipts for an order whose receipts have become figures.",
         "commits": "Transactions that receipts were written in.",
+    },
+    "listen": {
+        "joined": "Listeners over HTTP that came.",
+        "gone": "Those that were gone when the next page came.",
+        "dropped_slow": "Those that were dropped: more than ten seconds behind, or at the end still not done.",
+        "refused": "Those that were refused: as many listened as may (listeners_most).",
     },
     "retention": {
         "failures": "Times that forgetting failed; it is tried again.",

@@ -373,3 +373,28 @@ def test_pages_stand_between_the_headers_and_the_end() -> None:
     writer.pages([FRAME], final=True)
     with pytest.raises(ValueError, match="between"):
         writer.pages([FRAME])
+
+
+@pytest.mark.parametrize(("pages", "packets"), [(0, 0), (1, 50), (7, 350)])
+def test_who_joins_gets_the_headers_and_then_pages_that_run_on(pages: int, packets: int) -> None:
+    whole = OggOpusWriter(SERIAL)
+    heard = whole.headers() + whole.pages([FRAME] * 400, final=True)
+    joined = OggOpusWriter(SERIAL)
+    headers = joined.headers()
+    joined.run_on(pages, packets * 960)
+    rest = joined.pages([FRAME] * (400 - packets), final=True)
+    assert heard.startswith(headers)
+    assert heard.endswith(rest)
+    assert len(pages_of(rest)) == len(pages_of(heard)) - HEADER_PAGES - pages
+
+
+def test_a_stream_runs_on_only_from_its_headers() -> None:
+    writer = OggOpusWriter(SERIAL)
+    with pytest.raises(ValueError, match="after its headers"):
+        writer.run_on(1, 960)
+    writer.headers()
+    with pytest.raises(ValueError, match="never back"):
+        writer.run_on(-1, 0)
+    writer.pages([FRAME] * 50)
+    with pytest.raises(ValueError, match="after its headers"):
+        writer.run_on(1, 960)

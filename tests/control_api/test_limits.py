@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from loa.app.core import Core
 from loa.broadcast.registry.enrolment import ClaimAnswer, Enrolments
 from loa.codecs.link_wire import SUBPROTOCOL
 from loa.control_api import link_socket, requests
-from loa.control_api.routes import enrolments, public
+from loa.control_api.routes import enrolments
 from loa.edge.speaker import enrol
 from tests import sounds
 from tests.control_api.test_api import FORM, UPLOAD, problem, upload
@@ -43,24 +42,6 @@ async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
     await writer.wait_closed()
     return int(head.split(b" ", 2)[1]), json.loads(body)
-
-
-async def on_air(api: ApiClient, tmp_path: Path) -> str:
-    """A broadcast that lasts as long as a test."""
-    programme = await upload(api, tmp_path, sounds.wav(sounds.siren(20.0)))
-    area = await api.create_area("Xã nghe", "commune")
-    return str((await api.start(programme["id"], areas=[area]))["id"])
-
-
-async def listening(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
-    """A listener, once there is a place: the core must first see that another has gone."""
-    for _ in range(500):
-        answer = await session.get(url)
-        if answer.status == 200:
-            return answer
-        answer.close()
-        await asyncio.sleep(0.02)
-    raise AssertionError("no place became free")
 
 
 @pytest.mark.parametrize(
@@ -172,51 +153,6 @@ async def test_claims_in_flight_are_few_and_more_come_back_later(
     await enrol.claim(api.url, await api.enrolment_code(area, "Loa"), tmp_path / "device")
 
 
-async def test_a_listener_too_many_is_told_to_come_back(
-    core: Core, api: ApiClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(public, "MAX_LISTENERS", 2)
-    url = f"{api.url}/listen/{await on_air(api, tmp_path)}.ogg"
-    async with aiohttp.ClientSession() as session:
-        first, second = await session.get(url), await session.get(url)
-        assert (first.status, second.status) == (200, 200)
-        async with session.get(url) as third:
-            assert (third.status, third.headers["Retry-After"]) == (503, "1")
-        first.close()
-        (await listening(session, url)).close()
-        second.close()
-
-
-async def test_a_listener_that_takes_nothing_is_dropped(
-    core: Core, api: ApiClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dropped = asyncio.Event()
-
-    async def flood(*_given: object) -> AsyncIterator[bytes]:
-        try:
-            while True:
-                yield bytes(1 << 16)
-        finally:
-            dropped.set()
-
-    monkeypatch.setattr(public, "ogg_pages", flood)
-    monkeypatch.setattr(public, "WRITE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(public, "MAX_LISTENERS", 1)
-    path = f"/listen/{await on_air(api, tmp_path)}.ogg"
-    reader, writer = await begun(core, f"GET {path} HTTP/1.1")
-    writer.transport.pause_reading()  # type: ignore[attr-defined]
-    async with asyncio.timeout(10):
-        await dropped.wait()
-        async with aiohttp.ClientSession() as session:
-            (await listening(session, api.url + path)).close()
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
-        heard = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    assert heard.startswith(b"HTTP/1.1 200")
-    assert not heard.endswith(b"0\r\n\r\n")  # it was cut off, not ended
-
-
 async def test_a_link_too_many_is_told_to_come_back(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_socket, "MAX_LINKS", 1)
     url = f"http://127.0.0.1:{core.http_port}/link"
@@ -236,7 +172,6 @@ async def test_a_link_too_many_is_told_to_come_back(core: Core, monkeypatch: pyt
             assert not again.closed
 
 
-@pytest.mark.parametrize("path", ["/link", "/listen/0192f0c8-0000-7000-8000-000000000000.ogg"])
-async def test_there_is_no_head_of_what_never_ends(api: ApiClient, path: str) -> None:
-    async with api._session.head(api.url + path) as answer:
+async def test_there_is_no_head_of_a_link(api: ApiClient) -> None:
+    async with api._session.head(f"{api.url}/link") as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "GET")

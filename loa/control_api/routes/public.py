@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from aiohttp import HttpVersion11, web
 
-import structlog
-from aiohttp import web
-
-from loa.broadcast.air.listen import ogg_pages
-from loa.broadcast.air.running import Running
+from loa.broadcast.listen.framing import Framing
 from loa.broadcast.people.rights import Right
-from loa.control_api.places import place
+from loa.control_api.places import busy
 from loa.control_api.problems import REQUEST_ID, Problem
 from loa.control_api.reach import require_in
 from loa.control_api.requests import at_core, path_id, services
-
-MAX_LISTENERS = 500
-WRITE_TIMEOUT_S = 10.0
-"""A listener that takes nothing for so long is dropped."""
-
-log = structlog.get_logger("loa.api")
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -44,21 +34,18 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
-    """Listen to a broadcast on air, as Ogg Opus (RFC 7845), from now to its end.
+    """Listen to a broadcast on air, as Ogg Opus (RFC 7845): its last sound at once, then all to its end.
 
-    Problem 410 `not-on-air`; 503 `busy` above MAX_LISTENERS.
+    Problem 410 `not-on-air`; 503 `busy` when as many listen as may (`listeners_most`).
     """
-    core = services(request)
+    core, rooms = services(request), at_core(request)
     broadcast_id = path_id(request)
-    running = at_core(request).director.running(broadcast_id)
+    running = rooms.director.running(broadcast_id)
     if running is None:
         await core.broadcasts.get(broadcast_id)
         raise Problem(410, "not-on-air", "this broadcast is not on air")
-    with place(request, "listeners", MAX_LISTENERS):
-        return await _stream(request, running)
-
-
-async def _stream(request: web.Request, running: Running) -> web.StreamResponse:
+    if not rooms.listeners.has_room():
+        raise busy()
     answer = web.StreamResponse(
         headers={
             "Content-Type": "audio/ogg",
@@ -66,17 +53,15 @@ async def _stream(request: web.Request, running: Running) -> web.StreamResponse:
             "X-Request-Id": request[REQUEST_ID],
         }
     )
-    await answer.prepare(request)
-    try:
-        async for data in ogg_pages(running, services(request).clock):
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await answer.write(data)
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await answer.write_eof()
-    except TimeoutError:
-        log.info("a listener takes nothing and is dropped", request_id=request[REQUEST_ID])
+    answer.force_close()
+    framing = Framing.BARE if request.version < HttpVersion11 else Framing.CHUNKED
+    if framing is Framing.CHUNKED:
+        answer.enable_chunked_encoding()
+    if request.method == "HEAD":
+        return answer
+    with rooms.listeners.joining(running) as station:
+        await answer.prepare(request)
         if request.transport is not None:
-            request.transport.abort()
-    except ConnectionError:
-        pass  # the listener has gone, as listeners do
+            await station.listen(request.transport, framing)
+    # The body was written beside the answer, or goes on without it.
     return answer
