@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import Figure, Measured, api, arbiter, fanout, orders, speaker, srtp, store
+from benchmarks import Figure, Measured, api, arbiter, fanout, listeners, orders, speaker, srtp, store
 
 ALL: dict[str, Callable[[], Measured]] = {
     "fanout": fanout.measure,
     "arbiter": arbiter.measure,
     "srtp": srtp.measure,
     "speaker": speaker.measure,
+    "listeners": listeners.measure,
     "orders": orders.measure,
     "store": store.measure,
     "api": api.measure,
