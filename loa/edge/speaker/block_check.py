@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from loa.codecs.block_wire import Block, open_block
@@ -23,6 +24,7 @@ class BlockCheck:
         self, block_key: bytes, ssrc: int, index0: int, block_frames: int, *, end: int | None, capacity: int
     ) -> None:
         """`ssrc`: of the sound. The rest as the tune order says; `block_frames` 1 to 32."""
+        self.open: Callable[[bytes, int, bytes], Block] = open_block
         self._key = block_key
         self._ssrc = ssrc
         self._index0 = index0
@@ -44,7 +46,7 @@ class BlockCheck:
     def take(self, number: int, payload: bytes) -> Block:
         """Verify the payload of block packet `number` and keep its hashes. WireError when it is malformed or covers
         other frames than its number says, AuthorityError when the block key did not sign it."""
-        block = open_block(self._key, self._ssrc, payload)
+        block = self.open(self._key, self._ssrc, payload)
         if (
             block.first_index != self._index0 + number * self._block_frames
             or len(block.hashes) > self._block_frames

@@ -125,8 +125,7 @@ async def claim(core_url: str, code: str, state_dir: Path, kind: str = EndpointK
             "wrong", "Mã đăng ký gồm 20 chữ và số, bốn nhóm năm · An enrolment code has four groups of five"
         ) from error
     request = Claim(typed, identity.device_key(folder), secrets.token_bytes(NONCE_BYTES), str(kind))
-    url = core_url.rstrip("/") + "/api/v1/enrolments/claim"
-    made = verify_answer(request, await _post_until_free(url, request.body()))
+    made = await ask(core_url, request)
     identity.enrolled(
         folder,
         endpoint_id=made.endpoint_id,
@@ -137,24 +136,35 @@ async def claim(core_url: str, code: str, state_dir: Path, kind: str = EndpointK
     return made.endpoint_id
 
 
-async def _post_until_free(url: str, body: dict[str, str]) -> object:
-    """Ask again where the server is busy with other claims: a whole street may be switched on at once."""
-    for _ in range(_BUSY_TRIES):
+async def ask(core_url: str, request: Claim, *, source: str | None = None) -> Enrolled:
+    """Make a claim, from the address `source` if one is named; what it was answered, verified.
+
+    It asks again where the server is busy with other claims: a whole street may be switched on at once. Errors as
+    of `claim`.
+    """
+    url = core_url.rstrip("/") + "/api/v1/enrolments/claim"
+    for left in range(_BUSY_TRIES, -1, -1):
         try:
-            return await _post(url, body)
+            return verify_answer(request, await _post(url, request.body(), source))
         except _BusyError:
+            if not left:
+                raise
             await asyncio.sleep(_BUSY_S * (0.5 + secrets.randbelow(1000) / 1000))
-    return await _post(url, body)
+    raise AssertionError("not reached")
 
 
 class _BusyError(EnrolmentError):
     """The server takes no further claim now."""
 
 
-async def _post(url: str, body: dict[str, str]) -> object:
+async def _post(url: str, body: dict[str, str], source: str | None) -> object:
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    connector = aiohttp.TCPConnector(local_addr=None if source is None else (source, 0))
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url, json=body) as response:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+            session.post(url, json=body) as response,
+        ):
             text = await _read_bounded(response)
             status = response.status
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -166,7 +176,7 @@ async def _post(url: str, body: dict[str, str]) -> object:
         raise WireError(f"the server answered {status} with no JSON") from error
     if status == 200:
         return answer
-    if status == 503:
+    if status in (429, 503):
         raise _BusyError("unknown", "Máy chủ đang bận, hãy thử lại · The server is busy, try again")
     raise _refusal(status, answer)
 

@@ -107,6 +107,7 @@ class Playout:
         """`origin_at`: origin time at a local instant; None while it is not known well enough to play by."""
         self.time = TimeFollower(origin_at)
         self.volume = 100
+        self.make_voice: Callable[..., Voice] = Voice
         self.audible: tuple[BroadcastKey, ...] = ()
         """What the last rendered block holds, the one that fades in or stays first."""
         self._tuned: list[_Tuned] = []
@@ -184,7 +185,8 @@ class Playout:
             self._events.append(Finished((order_id,), "pre_empted", None))
             return None
         receiver = make(tune)
-        tuned = _Tuned(Voice(receiver, late=late), [order_id], now_ns, tune.priority, tune.volume)
+        voice = self.make_voice(receiver, late=late)
+        tuned = _Tuned(voice, [order_id], now_ns, tune.priority, tune.volume)
         self._tuned.append(tuned)
         self._arbiter.begin(tuned.key, tuned.precedence)
         return receiver

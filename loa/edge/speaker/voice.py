@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from loa.codecs.order_wire import Tune
 from loa.edge.speaker.broadcast_receiver import BroadcastReceiver, How
-from loa.edge.speaker.interpolate import Span, interpolate, table_for_step
+from loa.edge.speaker.interpolate import SincTable, Span, interpolate, table_for_step
 from loa.timing.line import FrameGrid
 
 NS_PER_MS = 1_000_000
@@ -79,7 +79,11 @@ class Voice:
             pcm = pcm[keep:]
             self._pcm_start += keep
         self._pcm = pcm
-        return interpolate(pcm, self._pcm_start, Span(start, step, count), table)
+        return self._heard(pcm, Span(start, step, count), table)
+
+    def _heard(self, pcm: Float32, span: Span, table: SincTable) -> Float32:
+        """The sound of the span; `pcm` begins at `_pcm_start`."""
+        return interpolate(pcm, self._pcm_start, span, table)
 
     def skip_to(self, position: Fraction) -> None:
         """Something else is heard: leave out what is due before `position`, uncounted."""

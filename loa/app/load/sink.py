@@ -1,0 +1,288 @@
+"""An endpoint that counts only by the work it makes: linked, bound, obedient, and deaf.
+
+It takes part in everything but the sound, which the kernel drops: handshake, keep-alives, clock probes, statuses,
+orders by both doors, receipts in their time, and requests for a share of the packets. It verifies signatures once
+for all endpoints of its process. What it says it has played, it has not heard: only the sample's word counts.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from loa.app.load.arrivals import Arrivals
+from loa.app.load.member import NS_PER_MS, NS_PER_S, Member, Standing, Timer, World
+from loa.app.load.orders_seen import OrdersSeen, SeenOrder
+from loa.app.load.sink_sockets import SinkSocket
+from loa.codecs import channel_wire, link_wire
+from loa.codecs.channel_wire import Nack, Probe, Type
+from loa.codecs.link_wire import Receipt, Result, Status
+from loa.codecs.order_wire import Stop, Tune
+from loa.edge.speaker.channel import KEEPALIVE_NS, KEEPALIVE_RETRY_NS
+from loa.edge.speaker.engine import STATUS_IDLE_NS, STATUS_PLAYING_NS
+from loa.edge.speaker.identity import Identity
+from loa.edge.speaker.link_session import Event, OrderArrived, ReceiptsAcked, Welcomed
+from loa.errors import AuthorityError, WireError
+from loa.model import ReceiptState
+from loa.timing.line import FrameGrid, samples_to_ns
+from loa.timing.probes import CALM_LAST_INTERVAL_NS
+
+MAX_ORDERS = 64
+CLOCK_ERROR_NS = NS_PER_MS
+"""What it says of its clock, which it does not have."""
+NACK_BEHIND_FRAMES = 3
+
+
+@dataclass(slots=True)
+class _Order:
+    """One order of this endpoint: how far it is, and how far the core knows."""
+
+    seen: SeenOrder
+    state: ReceiptState = ReceiptState.ACCEPTED
+    acked: int = 0
+    result: Result | None = None
+
+
+class Sink(Member):
+    """See above."""
+
+    def __init__(
+        self, world: World, number: int, identity: Identity, software: str, orders: OrdersSeen, address: str
+    ) -> None:
+        """`address`: packed into what it sends from, where that is loopback; empty where the socket has its own."""
+        super().__init__(world, number, identity, software)
+        self._seen = orders
+        self.source = socket.inet_aton(address) if address else b""
+        self.media: SinkSocket | None = None
+        self._channel_id = self._secret = b""
+        self._counter = 0
+        self._origin_less_local_ns = 0
+        self._utc_less_local_ns = 0
+        self._orders: dict[bytes, _Order] = {}
+        self._arrivals = Arrivals(self)
+        self.statuses = self.probes = True
+        self.nack_share = 0.0
+
+    # --- link -------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event, now_ns: int) -> None:
+        """See Member."""
+        if isinstance(event, Welcomed):
+            self._channel_id, self._secret, self._counter = event.channel_id, event.keys.channel_secret, 0
+            self._origin_less_local_ns = event.beacon.origin_ns - now_ns
+            self._utc_less_local_ns = event.beacon.utc_ns - now_ns
+        elif isinstance(event, OrderArrived):
+            self._order(event.bundle, "link", self.world.clock.utc_ns(), now_ns)
+        elif isinstance(event, ReceiptsAcked):
+            self._acked(event.receipts)
+
+    def on_link_end(self) -> None:
+        """See Member."""
+        if self.media is not None:
+            self.world.release(self.media)
+            self.media = None
+
+    def open_channel(self, media: SinkSocket) -> None:
+        """Bind an address through this socket."""
+        self.media = media
+        now_ns = self.local_ns()
+        self._keepalive(now_ns)
+        rng = self.world.rng
+        if self.statuses:
+            self.alarm(now_ns + rng.randrange(NS_PER_S), Timer.STATUS)
+        if self.probes:
+            self.alarm(now_ns + rng.randrange(CALM_LAST_INTERVAL_NS), Timer.PROBE)
+        if self.nack_share > 0:
+            self.alarm(now_ns + rng.randrange(NS_PER_S), Timer.NACK)
+        for held in self._orders.values():  # what the core has not confirmed, it is told again
+            if held.acked < held.state:
+                self._tell(held, now_ns)
+            self._plan(held, now_ns)
+
+    # --- media ------------------------------------------------------------------------------------------------
+
+    def datagram(self, data: bytes, at_utc_ns: int) -> None:
+        """A channel datagram came to its address."""
+        bundle = channel_wire.parse_order(data)
+        if bundle is not None:
+            self._order(bundle, "datagram", at_utc_ns, self.local_ns())
+            return
+        counts = self.world.tally.counts
+        if len(data) > 1 and data[1] == Type.PROBE_REPLY:
+            counts["probe_replies"] += 1
+            return
+        try:
+            parsed = channel_wire.parse(data)
+            if parsed.channel_id != self._channel_id:
+                return  # an answer to the link before
+            parsed.check(self._secret)
+        except (WireError, AuthorityError):
+            counts["datagrams_dropped"] += 1
+            return
+        if parsed.type is Type.CHALLENGE:
+            self._send(Type.ECHO, parsed.payload)
+            self._send(Type.KEEPALIVE, channel_wire.padded(b""))
+        elif parsed.type is Type.BOUND:
+            self.is_bound()
+
+    def on_alarm(self, timer: Timer, about: bytes, now_ns: int) -> None:
+        """See Member."""
+        if timer is Timer.KEEPALIVE:
+            self._keepalive(now_ns)
+        elif timer is Timer.PROBE:
+            if self._send(Type.PROBE, Probe(now_ns).encode()):
+                self.world.tally.counts["probes"] += 1
+            self.alarm(now_ns + CALM_LAST_INTERVAL_NS + self.world.rng.randrange(NS_PER_S // 2), Timer.PROBE)
+        elif timer is Timer.STATUS:
+            playing = self._playing(now_ns)
+            self.send(self._status(playing, now_ns))
+            self.world.tally.counts["statuses"] += 1
+            self.alarm(now_ns + (STATUS_IDLE_NS if playing is None else STATUS_PLAYING_NS), Timer.STATUS)
+        elif timer is Timer.NACK:
+            self._nack(now_ns)
+        elif timer in (Timer.STARTED, Timer.FINISHED):
+            self._advance(about, timer, now_ns)
+
+    def _keepalive(self, now_ns: int) -> None:
+        self._send(Type.KEEPALIVE, channel_wire.padded(b""))
+        bound = self.standing is Standing.BOUND
+        self.alarm(now_ns + (KEEPALIVE_NS if bound else KEEPALIVE_RETRY_NS), Timer.KEEPALIVE)
+
+    def _send(self, kind: Type, payload: bytes) -> bool:
+        if self.media is None:
+            return False
+        data = channel_wire.encode(kind, self._channel_id, self._counter, payload, self._secret)
+        self._counter += 1
+        if not self.media.send(self.source, data):
+            self.world.tally.counts["datagrams_unsent"] += 1
+            return False
+        return True
+
+    def _nack(self, now_ns: int) -> None:
+        playing = self._playing(now_ns)
+        interval_ns = NS_PER_S
+        if playing is not None:
+            interval_ns = int(samples_to_ns(playing.frame_samples) / self.nack_share)
+            grid = FrameGrid(playing.start_ns, playing.index0, playing.timestamp0, playing.frame_samples)
+            index = grid.index_at(now_ns + self._origin_less_local_ns) - NACK_BEHIND_FRAMES
+            if index >= playing.index0 and self._send(Type.NACK, Nack(playing.ssrc, (index,)).encode()):
+                self.world.tally.counts["nacks"] += 1
+        self.alarm(now_ns + int(interval_ns * self.world.rng.uniform(0.5, 1.5)), Timer.NACK)
+
+    # --- orders -----------------------------------------------------------------------------------------------
+
+    def _order(self, bundle: bytes, door: str, at_utc_ns: int, now_ns: int) -> None:
+        utc_ms = (now_ns + self._utc_less_local_ns) // NS_PER_MS
+        place = self.identity.placement.areas
+        seen = self._seen.read(bundle, utc_ms=utc_ms, place=place)
+        if seen is None or not seen.order.targets(self.identity.endpoint_id, place):
+            self.world.tally.counts["orders_not_obeyed"] += 1
+            return
+        held = self._orders.get(seen.order_id)
+        new = held is None
+        if held is None:
+            held = self._orders[seen.order_id] = _Order(seen)
+            while len(self._orders) > MAX_ORDERS:
+                del self._orders[next(iter(self._orders))]
+        self._arrivals.note(seen, door, at_utc_ns)
+        self._tell(held, now_ns)
+        if new:
+            self._obey(held, now_ns)
+
+    def _obey(self, held: _Order, now_ns: int) -> None:
+        action = held.seen.order.action
+        if isinstance(action, Stop):
+            for other in list(self._orders.values()):
+                if other.seen.order.action.broadcast_id == action.broadcast_id:
+                    self._finish(other, "stopped", now_ns)
+        else:
+            self._plan(held, now_ns)
+
+    def _plan(self, held: _Order, now_ns: int) -> None:
+        """Set the alarms for what is to be told of a broadcast."""
+        action = held.seen.order.action
+        if isinstance(action, Stop) or held.state is ReceiptState.FINISHED:
+            return
+        local_ns = -self._origin_less_local_ns
+        heard_ns = action.start_ns + action.play_delay_ms * NS_PER_MS + local_ns
+        jitter_ns = self.world.rng.randrange(100 * NS_PER_MS)
+        self.alarm(max(heard_ns, now_ns) + jitter_ns, Timer.STARTED, held.seen.order_id)
+        if action.end_index is not None:
+            length_ns = (action.end_index - action.index0) * samples_to_ns(action.frame_samples)
+            self.alarm(heard_ns + length_ns + jitter_ns, Timer.FINISHED, held.seen.order_id)
+
+    def _advance(self, order_id: bytes, timer: Timer, now_ns: int) -> None:
+        held = self._orders.get(order_id)
+        if held is None:
+            return
+        if timer is Timer.FINISHED:
+            self._finish(held, "end", now_ns)
+        elif held.state < ReceiptState.STARTED:
+            held.state = ReceiptState.STARTED
+            self._tell(held, now_ns)
+
+    def _finish(self, held: _Order, reason: str, now_ns: int) -> None:
+        if held.state is ReceiptState.FINISHED:
+            return
+        action = held.seen.order.action
+        if isinstance(action, Tune) and held.state is ReceiptState.STARTED:
+            upto_ns = now_ns + self._origin_less_local_ns - action.play_delay_ms * NS_PER_MS
+            played = max(0, (upto_ns - action.start_ns) // samples_to_ns(action.frame_samples))
+            if action.end_index is not None:
+                played = min(played, action.end_index - action.index0)
+            held.result = Result(played, 0, 0, 0, 0, reason)
+        held.state = ReceiptState.FINISHED
+        self._tell(held, now_ns)
+
+    def _tell(self, held: _Order, now_ns: int) -> None:
+        """Send the order's receipt: the highest, and before it `received` when it is the first."""
+        order_id, action = held.seen.order_id, held.seen.order.action
+        at_ms = (now_ns + self._utc_less_local_ns) // NS_PER_MS
+        receipt = Receipt(order_id, held.state, at_ms, result=held.result)
+        if held.state is ReceiptState.STARTED and isinstance(action, Tune):
+            presented_ns = action.start_ns + action.play_delay_ms * NS_PER_MS
+            receipt = Receipt(
+                order_id,
+                held.state,
+                at_ms,
+                presented_ns=presented_ns,
+                index=action.index0,
+                error_ns=CLOCK_ERROR_NS,
+            )
+        first = held.state is ReceiptState.ACCEPTED and not held.acked
+        receipts = (Receipt(order_id, ReceiptState.RECEIVED, at_ms), receipt) if first else (receipt,)
+        self.send_receipts(receipts)
+        self.world.tally.counts["receipts_sent"] += len(receipts)
+
+    def _acked(self, receipts: tuple[tuple[bytes, int], ...]) -> None:
+        self._arrivals.acked(receipts)
+        for order_id, state in receipts:
+            held = self._orders.get(order_id)
+            if held is not None:
+                held.acked = max(held.acked, state)
+
+    def _playing(self, now_ns: int) -> Tune | None:
+        """What it would be heard to play."""
+        origin_ns = now_ns + self._origin_less_local_ns
+        best: Tune | None = None
+        for held in self._orders.values():
+            action = held.seen.order.action
+            if (
+                isinstance(action, Tune)
+                and held.state is not ReceiptState.FINISHED
+                and action.start_ns <= origin_ns
+                and (best is None or action.priority > best.priority)
+            ):
+                best = action
+        return best
+
+    def _status(self, playing: Tune | None, now_ns: int) -> bytes:
+        if playing is None:
+            return _IDLE_STATUS
+        played = (now_ns + self._origin_less_local_ns - playing.start_ns) // samples_to_ns(playing.frame_samples)
+        return link_wire.encode(
+            Status(CLOCK_ERROR_NS, 0, playing.broadcast_id, max(0, played), depth_ms=playing.play_delay_ms)
+        )
+
+
+_IDLE_STATUS = link_wire.encode(Status(CLOCK_ERROR_NS, 0))
