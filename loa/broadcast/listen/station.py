@@ -145,6 +145,8 @@ class Station:
                 self._make_pages()
                 await self._hand_out(Crowd.give)
             await self._linger()
+            self.closed = True
+            await self._hand_out(Crowd.close)  # thousands of goodbyes: not on the loop
         finally:
             self.closed = True
             watching.cancel()
