@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import Figure
@@ -31,6 +32,7 @@ SECONDS = 10.0
 SOUND_S = 60.0
 FRAME_S = 0.02
 READY_S = 20.0
+ASK_S = 0.02
 ICECAST = "icecast2"
 _PASSWORD = "source"
 _CONFIG = """<icecast>
@@ -51,7 +53,11 @@ _OWNER = "<changeowner><user>nobody</user><group>nogroup</group></changeowner>"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a crowd met at a server. `cores`: what the server used, in cores, while nobody came or went."""
+    """What a crowd met at a server.
+
+    `cores`: what the server used, in cores, while nobody came or went. `request_ms`: how long another request took
+    at the 99th percentile, also while all came.
+    """
 
     joins: int
     served: int
@@ -59,6 +65,7 @@ class Outcome:
     listening: int
     cores: float
     kbit_a_listener: float
+    request_ms: float | None = None
 
 
 def measure() -> list[Figure]:
@@ -93,6 +100,8 @@ def _of(who: str, page_ms: int, outcome: Outcome, all_served: float | None = Non
     yield Figure(f"{where}: joins served", 100 * outcome.served / outcome.joins, "%", joins, at_least=all_served)
     yield Figure(f"{where}: first sound, p99", outcome.p99_ms, "ms")
     yield Figure(f"{where}: CPU", outcome.cores, "cores", each)
+    if outcome.request_ms is not None:
+        yield Figure(f"{where}: another request meanwhile, p99", outcome.request_ms, "ms")
 
 
 # --- Loa ------------------------------------------------------------------------------------------------------
@@ -139,7 +148,33 @@ async def _begin(url: str, token: str) -> str:
 
 def _loa(folder: Path, page_ms: int, count: int) -> Outcome:
     with _core(folder, page_ms, count) as (pid, url, token):
-        return _crowd(pid, asyncio.run(_begin(url, token)), count)
+        broadcast = asyncio.run(_begin(url, token))
+        with _asking(url) as took_ms:
+            outcome = _crowd(pid, broadcast, count)
+        return replace(outcome, request_ms=sorted(took_ms)[len(took_ms) * 99 // 100])
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[list[float]]:
+    """Ask for something small every ASK_S meanwhile: how long each answer took, in milliseconds."""
+    took_ms: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=READY_S)
+        while not done.wait(ASK_S):
+            began = time.perf_counter()
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+            took_ms.append((time.perf_counter() - began) * 1e3)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield took_ms
+    finally:
+        done.set()
+        asking.join()
 
 
 # --- Icecast --------------------------------------------------------------------------------------------------
