@@ -18,7 +18,9 @@ from loa import config as settings
 from loa.app.api_client import ApiClient, ApiError, Json
 from loa.app.core import Core
 from loa.errors import LoaError, StoreError
+from loa.model import parse_id
 from tests import sounds
+from tests.broadcast.air.sessions import session
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,6 +86,40 @@ async def test_stops_at_once_make_one_order(api: ApiClient, programme: str, area
     orders = (await api.call("GET", f"/api/v1/broadcasts/{broadcast['id']}/orders"))["items"]
     assert [order["action"] for order in orders] == ["tune", "stop"]
     assert said[0]["frames_aired"] == (await state(api, broadcast))["frames_aired"]
+
+
+async def test_an_alert_pre_empts_a_bulletin_until_it_is_stopped(
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, come_later, elsewhere = (session(number, parse_id(area)) for number in range(3))
+    elsewhere.place = (bytes(16),)
+    linked = [here, elsewhere]
+    monkeypatch.setattr(core._hub, "sessions", lambda: linked)
+    bulletin = await api.start(programme, areas=[area])
+    on_air = core._director.running(parse_id(bulletin["id"]))
+    assert on_air is not None
+    assert [each in on_air.audience for each in (here, elsewhere)] == [True, False]
+    alert = await api.start(programme, areas=[area], priority=127)
+    linked.append(come_later)
+    await core._director.joined(come_later)
+    # It has both orders, so that it can rejoin, and the sound of the alert alone.
+    assert len(come_later.transport.sent) == 2  # type: ignore[attr-defined]
+    assert come_later not in on_air.audience
+    (interval,) = (await state(api, bulletin))["pre_empted"]
+    assert (interval["to_at"], interval["endpoints"]) == (None, 2)
+    linked.remove(here)
+    core._director.left(here)
+    await api.call("POST", f"/api/v1/broadcasts/{alert['id']}/stop")
+    assert [each in on_air.audience for each in (here, come_later)] == [False, True]
+    (interval,) = (await state(api, bulletin))["pre_empted"]
+    assert interval["from_at"] < interval["to_at"]
+    # What begins while something goes before it is pre-empted from its first frame on.
+    low = await api.start(programme, areas=[area], priority=1)
+    assert [(each["to_at"], each["endpoints"]) for each in low["pre_empted"]] == [(None, 1)]
+    for broadcast in (bulletin, low):
+        stopped = await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
+        assert [each["to_at"] is None for each in stopped["pre_empted"]] == [False]
+    core._director.left(come_later)
 
 
 async def test_a_stop_before_it_began_keeps_it_off_air(
