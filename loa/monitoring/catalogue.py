@@ -67,6 +67,8 @@ _MEDIA: Mapping[str, str] = {
     "commands_refused": "Commands of control that could not be carried out.",
     "orders_sent": "Order datagrams, each repeat once.",
     "groups": "Multicast groups in use.",
+    "plain_outputs": "Unprotected RTP outputs in use.",
+    "plain_packets": "Frames that went out by unprotected RTP.",
     "packets_sent": "Packets sent to endpoints.",
     "send_refused": "Packets that the kernel did not take.",
     "send_refused_unreachable": "Of those, for want of a way to the address.",

@@ -41,6 +41,8 @@ NAMES = (
     "commands_refused",
     "orders_sent",  # order datagrams, each repeat once
     "groups",  # multicast groups in use
+    "plain_outputs",  # unprotected RTP outputs in use
+    "plain_packets",  # frames that went out by them
     # sending
     "packets_sent",
     "send_refused",
@@ -80,6 +82,7 @@ GAUGES = frozenset(
         "channels",
         "channels_bound",
         "groups",
+        "plain_outputs",
         "receive_buffer_bytes",
         "send_buffer_bytes",
         "buffers_small",

@@ -58,10 +58,15 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A packet to send now. `due_ns`: when it could first have been sent, for measuring how late it is."""
+    """A packet to send now. `due_ns`: when it could first have been sent, for measuring how late it is.
+
+    Of sound, `index` and `payload` are the frame as it was handed over.
+    """
 
     packet: bytes
     due_ns: int
+    index: int = 0
+    payload: bytes = b""
 
 
 class AirRun:
@@ -186,7 +191,7 @@ class AirRun:
                 self._send_block(after, due_ns, now_ns, out)
         packet = self._sound.seal(index, header, payload)
         self.rings[self._start.ssrc].put(index, packet, now_ns)
-        out.append(Outgoing(packet, due_ns))
+        out.append(Outgoing(packet, due_ns, index, payload))
         self._counters["frames_sent"] += 1
         self.sent += 1
         self._starves_ns = self.grid.due_ns(index + 1) + STARVED_NS

@@ -91,6 +91,10 @@ class MediaChild:
                 self._over.set()
                 self._changed.notify()
             sender.join(timeout=1.0)
+            if not sender.is_alive():
+                for batch in self._core.farewell(time.monotonic_ns()):
+                    self._groups.send(batch.packet, batch.groups)
+                self._groups.close()
             selector.close()
 
     def _read_control(self) -> None:

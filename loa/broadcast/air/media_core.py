@@ -8,6 +8,7 @@ address tables, so the sender may use the tables of its batches, without the loc
 from __future__ import annotations
 
 import hashlib
+import random
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from loa.broadcast.air.media_port import (
     AirProgress,
     AskCounters,
     Audience,
+    Carry,
     ChannelBound,
     ChannelUnbound,
     Command,
@@ -36,6 +38,7 @@ from loa.broadcast.air.media_port import (
     Frames,
     GroupRoute,
     Groups,
+    PlainOutput,
     Ready,
     SendOrder,
     SettleOrder,
@@ -45,8 +48,10 @@ from loa.broadcast.air.media_port import (
     Tap,
     Tapped,
     UseGroups,
+    UsePlain,
 )
 from loa.broadcast.air.order_repeats import OrderRepeats
+from loa.broadcast.air.plain_outputs import PlainOutputs, PlainPacket
 from loa.broadcast.air.repair_ring import SPAN_NS, RepairRing
 from loa.broadcast.air.sockaddr import pack_address, unpack_address
 from loa.codecs.channel_wire import CHANNEL_ID_BYTES
@@ -112,6 +117,7 @@ class MediaCore:
         )
         self._orders = OrderRepeats(self._book)
         self._groups = GroupBook(epoch)
+        self._plain = PlainOutputs(random.Random(nonce_key), self.counters)
         self._nobody = AddressTable(family)
         self._on_air: dict[bytes, _Air] = {}
         self._by_ssrc: dict[int, _Air] = {}
@@ -155,6 +161,12 @@ class MediaCore:
                 if air is not None:
                     air.groups = tuple(groups)
                     air.ways = self._groups.ways(air.groups)
+            case UsePlain(outputs):
+                wanted = [PlainOutput(each, GroupRoute(*route), *packets) for each, route, *packets in outputs]
+                self._refuse(self._plain.use(wanted, now_ns))
+                self.counters["plain_outputs"] = len(self._plain)
+            case Carry(output_id, broadcast_id):
+                self._refuse(not self._plain.carry(output_id, broadcast_id))
             case Frames(broadcast_id):
                 air = self._on_air.get(broadcast_id)
                 if air is None:
@@ -204,6 +216,7 @@ class MediaCore:
         if (beat := self._groups.due(now_ns)) is not None:
             datagram, ways, due_ns = beat
             batches.append(Batch(datagram, self._nobody, due_ns, ways))
+        batches += map(self._to_groups, self._plain.due(now_ns))
         for ssrc, air in list(self._by_ssrc.items()):
             if ssrc != air.run.ssrc:
                 continue  # each of them has two
@@ -215,10 +228,18 @@ class MediaCore:
                     self._events.append(Tapped(air.broadcast_id, tuple(each.packet for each in outgoing)))
                 table = air.listeners.settle(now_ns)
                 batches.extend(Batch(each.packet, table, each.due_ns, air.ways) for each in outgoing)
+                batches += map(self._to_groups, self._plain.packets(air.broadcast_id, air.run, outgoing))
                 self._report(air, now_ns)
             elif air.forget_ns <= now_ns:
                 self._by_ssrc = {ssrc: each for ssrc, each in self._by_ssrc.items() if each is not air}
         return [batch for batch in batches if len(batch.table) or batch.groups]
+
+    def farewell(self, now_ns: int) -> list[Batch]:
+        """What is to be sent at the end of all, after what was due."""
+        return [self._to_groups(each) for each in self._plain.farewell(now_ns)]
+
+    def _to_groups(self, sent: PlainPacket) -> Batch:
+        return Batch(sent.packet, self._nobody, sent.due_ns, sent.ways)
 
     def refused(self, table: AddressTable, positions: Sequence[int], now_ns: int) -> None:
         """The kernel has refused these receivers of a table that `due` gave: no sound for them for a while."""
@@ -230,6 +251,7 @@ class MediaCore:
     def next_due_ns(self) -> int | None:
         """When `due` is next to be called; may be past. None: not before the next command or datagram."""
         instants = [self._channels.next_expiry_ns(), self._orders.next_due_ns(), self._groups.next_due_ns()]
+        instants.append(self._plain.next_due_ns())
         for air in self._by_ssrc.values():
             if air.forget_ns is None:
                 instants += [air.progress_ns, air.run.next_due_ns()]

@@ -28,6 +28,8 @@ _COMMANDS: tuple[type[Command], ...] = (
     media_port.Audience,
     media_port.UseGroups,
     media_port.Groups,
+    media_port.UsePlain,
+    media_port.Carry,
     media_port.Frames,
     media_port.StopAir,
     media_port.Tap,

@@ -102,6 +102,30 @@ class Groups:
     groups: tuple[Address, ...]
 
 
+class PlainOutput(NamedTuple):
+    """An unprotected RTP stream to a multicast group, with the packets that announce it and that end it by SAP."""
+
+    output_id: bytes
+    route: GroupRoute
+    announcement: bytes
+    deletion: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UsePlain:
+    """These are all the unprotected RTP outputs that there are. Who is no more among them ends."""
+
+    outputs: tuple[PlainOutput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """From its next frame on, an unprotected output carries this broadcast; empty: from now on none."""
+
+    output_id: bytes
+    broadcast_id: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Frames:
     """Opus packets of a broadcast, the first at `first_index`, handed over ahead of their time and in order."""
@@ -228,6 +252,8 @@ Command = (
     | Audience
     | UseGroups
     | Groups
+    | UsePlain
+    | Carry
     | Frames
     | StopAir
     | Tap

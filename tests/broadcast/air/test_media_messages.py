@@ -39,6 +39,11 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
     st.builds(media_port.Audience, ids, id_tuples, id_tuples),
     st.builds(media_port.UseGroups, st.lists(routes, max_size=3).map(tuple)),
     st.builds(media_port.Groups, ids, st.lists(addresses, max_size=3).map(tuple)),
+    st.builds(
+        media_port.UsePlain,
+        st.lists(st.builds(media_port.PlainOutput, ids, routes, ids, ids), max_size=3).map(tuple),
+    ),
+    st.builds(media_port.Carry, ids, ids),
     st.builds(media_port.Frames, ids, uints, id_tuples),
     st.builds(media_port.StopAir, ids),
     st.builds(media_port.Tap, ids, st.booleans()),
