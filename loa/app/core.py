@@ -134,13 +134,14 @@ class Core(ServingProcess):
         keyring = self._keyring = KeyRing.open(folder / "keys", clock.utc_ns() // 1_000_000_000)
         if await ensure_first_token(rooms.tokens, self.admin_token_file, clock.utc_ns() // 1_000_000):
             log.info("first start: the administrator's token is in a file", file=str(self.admin_token_file))
+        own_source = "" if config.media_host in ("", "::", "0.0.0.0") else config.media_host
         self._hub = Hub(
             endpoints=rooms.endpoints,
             receipts=rooms.receipts,
             keyring=keyring,
             clock=clock,
             media_advertise=config.media_advertise,
-            media_source="" if config.media_host in ("", "::", "0.0.0.0") else config.media_host,
+            media_source=own_source,
         )
         book = OrderBook(rooms.db, keyring, lambda: lock.held)
         self._director = Director(
@@ -152,8 +153,9 @@ class Core(ServingProcess):
             clock=clock,
             sign_sound=config.sign_sound,
         )
-        groups = GroupKeeper(rooms.area_groups, self._hub.groups)
+        groups = GroupKeeper(rooms.area_groups, self._hub.groups, self._director.plain, clock, own_source)
         await groups.refresh()
+        in_background(stack, groups.run())
         if left := await self._director.chronicle.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
         in_background(stack, self._director.chronicle.scribe.run())

@@ -95,7 +95,7 @@ from loa.control_api.routes import (
 )
 
 TEXT, OGG, EVENTS, JSON_LINES = "text/plain", "audio/ogg", "text/event-stream", "application/x-ndjson"
-CSV, GEOJSON = "text/csv", "application/geo+json"
+CSV, GEOJSON, SDP = "text/csv", "application/geo+json", "application/sdp"
 ONE_OUTLINE, MANY_OUTLINES = 2**20, 4 * 2**20
 """How long a body with an outline in it may be, and one with many, or that names many devices."""
 
@@ -157,6 +157,14 @@ OPERATIONS = (
               body=AreaGroupIn, answer=AreaGroupOut, at_core=True),
     Operation("DELETE", "/api/v1/areas/{id}/multicast", area_groups.delete_multicast, Right.AREAS_WRITE,
               status=204, at_core=True),
+    Operation("GET", "/api/v1/areas/{id}/plain-rtp", area_groups.get_plain_rtp, Right.AREAS_READ,
+              answer=AreaGroupOut),
+    Operation("PUT", "/api/v1/areas/{id}/plain-rtp", area_groups.put_plain_rtp, Right.PLAIN_RTP_WRITE,
+              body=AreaGroupIn, answer=AreaGroupOut, at_core=True),
+    Operation("DELETE", "/api/v1/areas/{id}/plain-rtp", area_groups.delete_plain_rtp, Right.PLAIN_RTP_WRITE,
+              status=204, at_core=True),
+    Operation("GET", "/api/v1/areas/{id}/sdp", area_groups.area_sdp, Right.AREAS_READ,
+              answer=SDP, at_core=True),
 
     Operation("GET", "/api/v1/endpoints", endpoints.list_endpoints, Right.ENDPOINTS_READ,
               query=EndpointsQuery, answer=EndpointOut, many=True),

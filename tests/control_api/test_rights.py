@@ -137,6 +137,7 @@ def asked(operation: Operation, stage: Stage, target: str) -> tuple[str, dict[st
         "/api/v1/areas/import/official": {"provinces": ["31"], "under": area, "dry_run": True},
         "/api/v1/areas/{id}": {"position": {"lat": 20.8, "lon": 106.7}},
         "/api/v1/areas/{id}/close": {},
+        "/api/v1/areas/{id}/plain-rtp": {"address": "239.9.9.9" if target == "own" else "239.9.9.8", "port": 5004},
         "/api/v1/areas/{id}/multicast": {"address": "232.9.9.9" if target == "own" else "232.9.9.8", "port": 5004},
         "/api/v1/endpoints/{id}": {"note": "trên cột điện"},
         "/api/v1/programmes/{id}": {"title": "Tên khác"},

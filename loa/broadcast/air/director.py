@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import structlog
 
+from loa.arbiter import precedence_of
 from loa.broadcast.air.arbitration import Arbitration, Change
 from loa.broadcast.air.chronicle import WRITTEN_S, Chronicle
 from loa.broadcast.air.door import Door
@@ -30,6 +31,7 @@ from loa.broadcast.air.media_port import (
     Tapped,
 )
 from loa.broadcast.air.order_sender import OrderSender
+from loa.broadcast.air.plain_desk import PlainDesk
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
 from loa.broadcast.content.library import Library
@@ -79,6 +81,8 @@ class Director:
         self._epoch: EpochSecrets | None = None
         self._running: dict[bytes, Running] = {}
         self._preparing: dict[bytes, asyncio.Event] = {}  # set: stopped before it began
+        self.plain = PlainDesk(lambda command: self._try_send(self._media, command))
+        """Which broadcasts unprotected outputs carry."""
         self._orders = OrderSender(hub, lambda command: self._try_send(self._media, command))
         self._arbitration = Arbitration()
         self._timer: asyncio.TimerHandle | None = None
@@ -92,6 +96,7 @@ class Director:
         """A media process is up; broadcasts from now on belong to its epoch."""
         self._media, self._epoch = media, epoch
         self._orders.clear()
+        self.plain.open_epoch()
 
     def close_epoch(self) -> None:
         """The media process is gone, and with it what was on air."""
@@ -193,6 +198,8 @@ class Director:
         self._running[running.broadcast.id] = running
         # Before the first frame, so that whoever plays it gets that too, however late the start has become.
         self._obey(self._arbitration.begin(running, sessions, self._clock.monotonic_ns()))
+        precedence = precedence_of(running.tune.priority, running.tune.start_ns, running.broadcast.id)
+        self.plain.begin(running.broadcast.id, precedence, running.broadcast.areas)
         self._try_send(media, *running.next_frames(buffered=0))
         self.counters["broadcasts_started"] += 1
 
@@ -315,6 +322,7 @@ class Director:
     def _leave_air(self, running: Running) -> None:
         """No more of it is sent: what it pre-empted is sent again where it was heard."""
         self._obey(self._arbitration.end(running, self._clock.monotonic_ns()))
+        self.plain.end(running.broadcast.id)
 
     def _obey(self, change: Change) -> None:
         """Have the media process do what the arbiter has decided, and note down what that pre-empts."""

@@ -101,12 +101,12 @@ class GroupDesk:
         self._door_changed(session, before)
 
     def _use(self) -> None:
-        self._tell_media(UseGroups(tuple(self._sent(route) for route in self._routes.values())))
-
-    def _sent(self, route: GroupRoute) -> GroupRoute:
         own = self._own_source
-        return (
-            route._replace(source=own)
-            if own and not route.source and is_ipv6(own) == is_ipv6(route.host)
-            else route
-        )
+        self._tell_media(UseGroups(tuple(sent_from(route, own) for route in self._routes.values())))
+
+
+def sent_from(route: GroupRoute, own_source: str) -> GroupRoute:
+    """The route, from `own_source` where no other source is named and that one can be."""
+    if own_source and not route.source and is_ipv6(own_source) == is_ipv6(route.host):
+        return route._replace(source=own_source)
+    return route

@@ -10,7 +10,8 @@ import struct
 import time
 
 from loa.broadcast.air.air_counters import Values
-from loa.broadcast.air.group_book import GroupPath, GroupWays
+from loa.broadcast.air.group_book import GroupPath, GroupWays, ways_to
+from loa.broadcast.air.media_port import GroupRoute
 from loa.broadcast.air.media_socket import DSCP_EF
 from loa.broadcast.air.transmit import transmit
 
@@ -49,6 +50,14 @@ def open_group_socket(path: GroupPath) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def source_of(route: GroupRoute) -> str:
+    """The numeric address that datagrams to the group come from; OSError while there is no way to it."""
+    ((path, _),) = ways_to([route])
+    with open_group_socket(path) as sock:
+        sock.connect(route.address)  # nothing is sent
+        return str(sock.getsockname()[0])
 
 
 class GroupSockets:

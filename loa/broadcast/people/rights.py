@@ -25,6 +25,7 @@ class Right(StrEnum):
     USERS_READ = "users.read"
     USERS_WRITE = "users.write"
     AUDIT_READ = "audit.read"
+    PLAIN_RTP_WRITE = "plain_rtp.write"
 
 
 class Role(StrEnum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.journal import journal
@@ -19,6 +21,15 @@ MAX_AREA_GROUPS = 1_024
 _ACTIONS = {GroupKind.SEALED: "area.multicast", GroupKind.PLAIN: "area.plain-rtp"}
 
 
+@dataclass(frozen=True, slots=True)
+class GroupInUse:
+    """A group, its area's name, and the ids of that and of all areas above it."""
+
+    group: AreaGroup
+    area_name: str
+    path: frozenset[bytes]
+
+
 class AreaGroups:
     """The groups of all areas."""
 
@@ -34,10 +45,13 @@ class AreaGroups:
             raise NotFound(f"the area {id_text(area_id)} has none of its own")
         return found
 
-    async def in_use(self, kind: GroupKind) -> dict[bytes, AreaGroup]:
-        """The groups of this kind of open areas, by area."""
+    async def in_use(self, kind: GroupKind) -> list[GroupInUse]:
+        """The groups of this kind of open areas."""
         async with self._db.read() as connection:
-            return {group.area_id: group for group in await stored.of_open_areas(connection, kind)}
+            groups = await stored.of_open_areas(connection, kind)
+            ids = [group.area_id for group in groups]
+            areas, paths = await stored_areas.named(connection, ids), await stored_areas.paths(connection, ids)
+        return [GroupInUse(group, areas[group.area_id].name, frozenset(paths[group.area_id])) for group in groups]
 
     async def give(self, group: AreaGroup, act: Act) -> None:
         """Give an open area a group in place of its earlier one of that kind.

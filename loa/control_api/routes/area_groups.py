@@ -6,6 +6,7 @@ from aiohttp import web
 
 from loa.broadcast.people.rights import Right
 from loa.broadcast.records import GroupKind
+from loa.codecs.sdp import MEDIA_TYPE
 from loa.control_api.answers import answer
 from loa.control_api.auth import act_of
 from loa.control_api.models.area_groups import AreaGroupIn, AreaGroupOut
@@ -41,3 +42,40 @@ async def delete_multicast(request: web.Request) -> web.Response:
     await services(request).area_groups.take_away(area_id, GroupKind.SEALED, act_of(request))
     await at_core(request).groups.refresh()
     return web.Response(status=204)
+
+
+async def get_plain_rtp(request: web.Request) -> web.Response:
+    """The group to which an area's sound goes without protection; 404 when there is none."""
+    group = await services(request).area_groups.get(path_id(request), GroupKind.PLAIN)
+    return answer(request, AreaGroupOut.of(group))
+
+
+async def put_plain_rtp(request: web.Request) -> web.Response:
+    """Let what is on air for an area go to a multicast group as plain RTP too, for speakers that are not Loa's.
+
+    Nothing protects it: whoever is in the network can listen, and can forge it so that such speakers play it. It is
+    announced by SAP, and described by `sdp`.
+    """
+    given, area_id = await body(request, AreaGroupIn), path_id(request)
+    await require_in(request, Right.PLAIN_RTP_WRITE, area_id)
+    group = given.record(area_id, GroupKind.PLAIN)
+    await services(request).area_groups.give(group, act_of(request))
+    await at_core(request).groups.refresh()
+    return answer(request, AreaGroupOut.of(group))
+
+
+async def delete_plain_rtp(request: web.Request) -> web.Response:
+    """End an area's plain RTP at once; listeners are told by SAP."""
+    area_id = path_id(request)
+    await require_in(request, Right.PLAIN_RTP_WRITE, area_id)
+    await services(request).area_groups.take_away(area_id, GroupKind.PLAIN, act_of(request))
+    await at_core(request).groups.refresh()
+    return web.Response(status=204)
+
+
+async def area_sdp(request: web.Request) -> web.Response:
+    """The description (SDP) of an area's plain RTP, for speakers and players; 404 when it sends none now."""
+    area_id = path_id(request)
+    await services(request).areas.get(area_id)
+    session = at_core(request).groups.session(area_id)
+    return web.Response(body=session.encode(), content_type=MEDIA_TYPE)
