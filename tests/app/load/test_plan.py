@@ -46,8 +46,7 @@ def test_a_plan_that_cannot_be_run_is_refused(given_: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "share"),
-    [("1%", 0.01), ("0.5 %", 0.005), ("0.02", 0.02), ("0", 0.0), ("1", 1.0)]
+    ("text", "share"), [("1%", 0.01), ("0.5 %", 0.005), ("0.02", 0.02), ("0", 0.0), ("1", 1.0)]
 )
 def test_a_share_is_read(text: str, share: float) -> None:
     assert parse_share(text, "--loss") == share
