@@ -12,6 +12,7 @@ import structlog
 
 from loa.app.api_process import ApiProcess
 from loa.app.core import Core
+from loa.app.open_files import raise_file_limit
 from loa.app.sd_notify import ServiceManager, telling
 from loa.app.serving import ServingProcess
 from loa.config import CoreConfig
@@ -51,6 +52,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
     one line when the core is ready, and at the first start of all one with the administrator's password. LoaError
     when it cannot start.
     """
+    raise_file_limit()  # each link and each listener is one
     signals = _Signals()
     core: ServingProcess = ApiProcess(config) if config.role == "api" else Core(config)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, core.look_at_keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -157,6 +158,17 @@ async def test_a_speaker_box_tells_its_service_manager_too(
     await ear.wait_for("STOPPING=1")
     assert await stage.speakers["Cụm loa 1"].wait() == 0
     ear.close()
+
+
+async def test_a_core_takes_as_many_files_as_it_may(stage: Stage) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        await stage.open_core()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert stage.core is not None
+    assert resource.prlimit(stage.core.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 async def test_sigterm_lets_requests_finish_then_stops_what_is_on_air_truthfully(stage: Stage) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 from loa.app.load.enrolling import claim_all
 from loa.app.load.generator import Generator, Task
 from loa.app.load.identities import Enrolled
-from loa.app.load.open_files import raise_file_limit
 from loa.app.load.plan import MAX_LINE_BYTES, LoadPlan
 from loa.app.logs import log_to_stderr
+from loa.app.open_files import raise_file_limit
 from loa.codecs.enrolment_wire import from_base64
 from loa.errors import LoaError
 

@@ -23,10 +23,10 @@ from typing import Any, Self
 from loa.app.api_client import ApiClient
 from loa.app.load.enrolling import make_codes, name_of
 from loa.app.load.identities import Enrolled, Register
-from loa.app.load.open_files import raise_file_limit
 from loa.app.load.plan import MAX_LINE_BYTES, LoadPlan, files_needed, shares
 from loa.app.load.sink_sockets import SHARED_BY
 from loa.app.load.tally import Tally
+from loa.app.open_files import raise_file_limit
 from loa.codecs.enrolment_wire import to_base64
 from loa.errors import ConfigError, LoaError
 
