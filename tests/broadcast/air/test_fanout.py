@@ -156,6 +156,15 @@ def test_the_media_socket_is_marked_and_large() -> None:
         assert not sock.getblocking()
 
 
+def test_no_datagram_is_ever_fragmented(sender: socket.socket) -> None:
+    with ExitStack() as stack:
+        four, six = receiver(stack, "127.0.0.1"), receiver(stack, "::1")
+        homes = [plain_address(each.getsockname()) for each in (four, six)]
+        assert Fanout(sender).send(bytes(1_252), table_of(homes)).sent == 2
+        assert [len(each.recv(2_000)) for each in (four, six)] == [1_252, 1_252]
+    assert sender.getsockopt(socket.IPPROTO_IP, 10) == sender.getsockopt(socket.IPPROTO_IPV6, 23) == 3  # PROBE
+
+
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "300.1.1.1", "2001:db8::1"])
 def test_an_address_that_cannot_be_bound_is_a_setting_that_cannot_be_used(host: str) -> None:
     with pytest.raises(ConfigError, match="cannot be bound"):

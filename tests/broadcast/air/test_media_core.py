@@ -1,5 +1,6 @@
 """Audiences, orders, repair and events of the media core, under virtual time."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -377,6 +378,28 @@ def test_a_refused_address_that_moved_rests_no_longer(bench: Bench, monkeypatch:
     bench.bind(ONE)
     bench.to(due(11)[0])
     assert bench.times(ONE) == due(11)
+
+
+def test_nothing_that_it_does_leaves_cycles_behind() -> None:
+    """The process runs without the collector of cycles."""
+    bench = Bench()
+    gc.collect()
+    gc.disable()
+    try:
+        bench.bind(ONE, TWO)
+        bench.do(
+            replace(START, block_seed=bytes(32), end_index=60), frames(0, 60), SendOrder(b"o", b"datagram", (ONE,))
+        )
+        bench.to(due(30)[0])
+        bench.say(ONE, Type.NACK, Nack(START.ssrc, (3, 7, 19)).encode())
+        for junk in (b"", b"junk", bytes((0xC1, 7)) + ONE + bytes(40), bytes((0xC1, 99)) + bytes(40)):
+            bench.core.receive(junk, HOMES[ONE], bench.now_ns)
+        bench.do(DropChannel(TWO), Audience(START.broadcast_id, (ONE, TWO), (THREE,)), AskCounters())
+        bench.do(replace(START, generation=2, ssrc=START.ssrc), StopAir(START.broadcast_id))
+        bench.to(100 * S)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_an_audience_of_unknown_channels_is_counted(bench: Bench) -> None:

@@ -156,7 +156,8 @@ async def one_second_on_air() -> None:
         while values["packets_sent"] < 180:  # the last is heard a moment before it is counted
             control.media.send(AskCounters())
             values = (await control.wait(Counters)).values
-        assert (values["packets_sent"], values["ticks"], values["bindings"]) == (180, 50, 3)
+        assert (values["packets_sent"], values["bindings"]) == (180, 3)
+        assert 0 < values["ticks"] <= FRAMES
     finally:
         await control.media.close()
     assert [event async for event in control.events] == []
