@@ -12,6 +12,7 @@ from loa.app.health import Health
 from loa.app.housekeeping import make_housekeeper
 from loa.app.key_keeper import KeyKeeper
 from loa.app.live import tell_states
+from loa.app.media_lacks import warn_of_lacks
 from loa.app.roles import check_role, cluster_secret
 from loa.app.rooms import open_rooms
 from loa.app.serving import ServingProcess
@@ -288,6 +289,7 @@ class Core(ServingProcess):
         self._media_heard_ns = self._clock.monotonic_ns()
         match event:
             case Ready():
+                self._media_counters = {}
                 epoch = EpochSecrets(event.epoch)
                 self._hub.open_epoch(media, event.address[1], epoch, self._director)
                 self._director.open_epoch(media, epoch)
@@ -304,6 +306,8 @@ class Core(ServingProcess):
             case Tapped():
                 self._director.tapped(event)
             case Counters():
+                if not self._media_counters:
+                    warn_of_lacks(event.values)
                 self._media_counters = event.values
 
     def _counters(self) -> Mapping[str, Mapping[str, int]]:

@@ -16,6 +16,7 @@ from cryptography import x509
 from loa.app.checks.clock_sync import clock_is_synchronised
 from loa.app.checks.findings import Finding, error, ok, warning
 from loa.app.tls import ServerTls
+from loa.broadcast.air.media_socket import BUFFER_BYTES, enlarge
 from loa.broadcast.backup.target import unfinished
 from loa.broadcast.orders import key_files
 from loa.broadcast.store.address import parse
@@ -37,7 +38,7 @@ def check_machine(config: CoreConfig) -> list[Finding]:
         found.append(ok("data_dir", "một máy chủ đang chạy trên đó", "a core runs on it"))
     else:
         found += _ports(config)
-    return [*found, *_disk(config), *_clock()]
+    return [*found, *_socket_buffers(), *_disk(config), *_clock()]
 
 
 def _addresses(config: CoreConfig) -> Iterator[Finding]:
@@ -189,6 +190,20 @@ def _bind_fault(host: str, port: int, kind: socket.SocketKind) -> str:
     except (OSError, UnicodeError, OverflowError) as fault:
         return str(getattr(fault, "strerror", None) or fault)
     return ""
+
+
+def _socket_buffers() -> Iterator[Finding]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        granted = min(enlarge(probe))
+    size = f"{granted // 1024:,} KiB"
+    if granted < BUFFER_BYTES:
+        yield warning(
+            "net.core.rmem_max, wmem_max",
+            f"bộ đệm mạng chỉ được {size}: phát cho nhiều loa sẽ mất gói; dùng deploy/systemd/sysctl.d/loa.conf",
+            f"socket buffers of {size}: packets to many speakers get lost; use deploy/systemd/sysctl.d/loa.conf",
+        )
+    else:
+        yield ok("net.core.rmem_max, wmem_max", f"bộ đệm mạng {size}", "the socket buffers are large enough")
 
 
 def _disk(config: CoreConfig) -> Iterator[Finding]:

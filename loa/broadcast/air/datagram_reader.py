@@ -36,6 +36,7 @@ _CONTROL = np.dtype(
 )
 _STAMP_BYTES = 32
 _NS_PER_S = 1_000_000_000
+_INTERRUPTED_NS = 5_000
 
 _recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
 _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
@@ -102,8 +103,7 @@ class DatagramReader:
 
     def _instants(self, count: int) -> list[int]:
         """The kernel's stamps, which are UTC, on the monotonic clock."""
-        before_ns, utc_ns, now_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-        offset_ns = (before_ns + now_ns) // 2 - utc_ns
+        offset_ns, now_ns = _utc_to_monotonic_ns()
         control = self._control[:count]
         at_ns = control["seconds"] * _NS_PER_S + control["nanoseconds"] + offset_ns
         stamped = (control["size"] == _STAMP_BYTES) & (control["type"] == _SO_TIMESTAMPNS)
@@ -114,3 +114,13 @@ class DatagramReader:
             self.lost = int(told[-1])  # the kernel's own count since the socket was opened
         control["size"] = control["next_type"] = 0
         return [int(at) for at in np.where(good, np.minimum(at_ns, now_ns), now_ns)]
+
+
+def _utc_to_monotonic_ns() -> tuple[int, int]:
+    """What is to be added to UTC, by the reading that was least interrupted; and now, monotonic."""
+    before_ns, utc_ns, now_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    if now_ns - before_ns > _INTERRUPTED_NS:
+        again = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if again[2] - again[0] < now_ns - before_ns:
+            before_ns, utc_ns, now_ns = again
+    return (before_ns + now_ns) // 2 - utc_ns, now_ns

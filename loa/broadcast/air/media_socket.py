@@ -5,8 +5,8 @@ It is a dual-stack IPv6 socket, so that endpoints of both families share one por
 an IPv4 socket.
 
 Datagrams are never fragmented, as QUIC's are not (RFC 9000 §14): what is sent fits 1,280 bytes, and fragments do
-not pass every NAT. A datagram that cannot be fragmented needs no identification either, and to find one takes Linux a
-fifth of the time of a whole `sendmmsg`.
+not pass every NAT. A datagram that cannot be fragmented needs no identification either, and to find one takes Linux
+a fifth of the time of a whole `sendmmsg`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def open_media_socket(host: str, port: int, counters: Values) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise ConfigError(f"the media socket cannot be bound to {host!r} port {port}: {error}") from error
     sock.setblocking(False)
-    _enlarge(sock, counters)
+    granted = enlarge(sock)
+    counters["receive_buffer_bytes"], counters["send_buffer_bytes"] = granted
+    if min(granted) < BUFFER_BYTES:
+        counters["buffers_small"] = 1
     _mark(sock, counters)
     _keep_whole(sock)
     return sock
@@ -65,19 +68,16 @@ def plain_address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     return host, name[1]
 
 
-def _enlarge(sock: socket.socket, counters: Values) -> None:
-    for usual, forced, name in (
-        (socket.SO_RCVBUF, _SO_RCVBUFFORCE, "receive_buffer_bytes"),
-        (socket.SO_SNDBUF, _SO_SNDBUFFORCE, "send_buffer_bytes"),
-    ):
+def enlarge(sock: socket.socket) -> tuple[int, int]:
+    """Ask for buffers of BUFFER_BYTES each way; what the kernel grants for receiving and for sending."""
+    granted: list[int] = []
+    for usual, forced in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
         try:
             sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
         except OSError:
             sock.setsockopt(socket.SOL_SOCKET, usual, BUFFER_BYTES)
-        granted = sock.getsockopt(socket.SOL_SOCKET, usual) // 2  # Linux doubles it for its own book-keeping
-        counters[name] = granted
-        if granted < BUFFER_BYTES:
-            counters["buffers_small"] = 1
+        granted.append(sock.getsockopt(socket.SOL_SOCKET, usual) // 2)  # Linux doubles it for its book-keeping
+    return granted[0], granted[1]
 
 
 def _mark(sock: socket.socket, counters: Values) -> None:

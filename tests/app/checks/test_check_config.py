@@ -209,6 +209,18 @@ def test_the_example_is_accepted_and_says_what_the_defaults_are(folder: Path) ->
     assert set(values) == {name for name, field in CoreConfig.model_fields.items() if field.default is not None}
 
 
+@pytest.mark.parametrize("granted", [(212_992, 4 << 20), (4 << 20, 212_992)])
+def test_socket_buffers_that_are_too_small_are_a_warning(
+    monkeypatch: pytest.MonkeyPatch, granted: tuple[int, int]
+) -> None:
+    monkeypatch.setattr("loa.app.checks.machine.enlarge", lambda _sock: granted)
+    found = warnings(checked(""))["net.core.rmem_max, wmem_max"]
+    assert "208 KiB" in found.vietnamese
+    assert "208 KiB" in found.english
+    monkeypatch.setattr("loa.app.checks.machine.enlarge", lambda _sock: (4 << 20, 4 << 20))
+    assert "net.core.rmem_max, wmem_max" not in warnings(checked(""))
+
+
 def test_the_settings_that_are_shipped_are_accepted() -> None:
     found = check_config(ROOT / "deploy" / "loa.toml")
     assert errors(found).keys() <= {"media_host, media_port", "http_host, http_port", "min_free_bytes"}
