@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from loa import config
-from loa.broadcast.air.director import CLOSE_S
+from loa.broadcast.air.chronicle import WRITTEN_S
 from loa.cli import app
 from loa.cli.speaker import EXIT_CONFIG, EXIT_ENROLMENT
 
@@ -102,7 +102,7 @@ def test_it_starts_a_command_with_options_that_exist(unit: str) -> None:
 def test_it_is_given_the_time_that_it_takes_to_end() -> None:
     (stop,) = settings("loa.service")["TimeoutStopSec"]
     # Draining, the scribe's last words, HTTP's handlers (waited for twice), the media process.
-    assert float(stop) > config.CoreConfig().drain_s + CLOSE_S + 2 * 2.0 + 3.0
+    assert float(stop) > config.CoreConfig().drain_s + WRITTEN_S + 2 * 2.0 + 3.0
 
 
 def test_a_speaker_that_cannot_be_mended_by_trying_is_not_tried_again() -> None:

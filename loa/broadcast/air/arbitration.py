@@ -19,6 +19,8 @@ from loa.arbiter import Arbiter, Move, precedence_of
 from loa.broadcast.air.media_port import Command
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
+from loa.codecs.link_wire import Receipt
+from loa.model import ReceiptState
 from loa.timing.line import samples_to_ns
 
 NS_PER_MS = 1_000_000
@@ -31,6 +33,11 @@ class Change:
 
     commands: list[Command] = field(default_factory=list)
     pre_empted: list[tuple[Running, int]] = field(default_factory=list)
+
+    def add(self, later: Change) -> None:
+        """And what follows after it."""
+        self.commands += later.commands
+        self.pre_empted += later.pre_empted
 
 
 @dataclass(order=True, slots=True)
@@ -98,13 +105,31 @@ class Arbitration:
         broadcasts = [running.broadcast.id for running in meant_by]
         return self._follow(lambda: self._arbiter.place(session, broadcasts), now_ns)
 
+    def answered(self, session: Session, receipts: Iterable[Receipt], now_ns: int) -> Change:
+        """Who refuses a broadcast plays what it would without it. It is sent both until it accepts: what it refused
+        may have been false bytes that somebody sent under the order's name."""
+        change = Change()
+        for receipt in receipts:
+            for running in self._running.values():
+                if running.order.order_id == receipt.order_id and running in self:
+                    change.add(self._answered(running, session, receipt.state, now_ns))
+        return change
+
+    def _answered(self, running: Running, session: Session, state: ReceiptState, now_ns: int) -> Change:
+        broadcast_id, meant = running.broadcast.id, session in self.meant(running)
+        if state == ReceiptState.REFUSED and meant:
+            return self._follow(lambda: self._arbiter.leave(broadcast_id, (session,)), now_ns, stay_in=broadcast_id)
+        if state == ReceiptState.ACCEPTED and not meant and running.means(session):
+            return self._follow(lambda: self._arbiter.join(broadcast_id, (session,)), now_ns)
+        return Change()
+
     def gone(self, session: Session, now_ns: int) -> Change:
         """A session is over; the media process has dropped its channel by itself."""
         change = Change()
         for running in self._running.values():
             change.commands += running.audience.gone(session)
-        placed = self.place(session, (), now_ns)
-        return Change(change.commands + placed.commands, placed.pre_empted)
+        change.add(self.place(session, (), now_ns))
+        return change
 
     def door_changed(self, session: Session) -> Change:
         """A session's door or group is another."""
@@ -121,9 +146,7 @@ class Arbitration:
         """Do what is to be done by now."""
         change = Change()
         while self._ends and self._ends[0].at_ns <= now_ns:
-            given_back = self._give_back(heapq.heappop(self._ends).running, now_ns)
-            change.commands += given_back.commands
-            change.pre_empted += given_back.pre_empted
+            change.add(self._give_back(heapq.heappop(self._ends).running, now_ns))
         while self._leaves and self._leaves[0].at_ns <= now_ns:
             leave = heapq.heappop(self._leaves)
             change.commands += leave.running.audience.leave(leave.sessions)
@@ -141,12 +164,15 @@ class Arbitration:
         heapq.heapify(self._leaves)
         return change
 
-    def _follow(self, decide: Callable[[], list[Move[Session, bytes]]], now_ns: int) -> Change:
+    def _follow(
+        self, decide: Callable[[], list[Move[Session, bytes]]], now_ns: int, stay_in: bytes | None = None
+    ) -> Change:
+        """What follows from a decision. `stay_in`: who plays that no more stays in its audience."""
         change = Change()
         for move in decide():
             if move.after is not None:
                 change.commands += self._enter(move, self._running[move.after])
-            if move.before is not None and move.before in self._arbiter:
+            if move.before is not None and move.before in self._arbiter and move.before != stay_in:
                 change.commands += self._leave(move, self._running[move.before], now_ns)
         for broadcast_id in self._arbiter:
             pre_empted = self._arbiter.pre_empted(broadcast_id)

@@ -56,6 +56,8 @@ class Audience:
 
     def gone(self, session: Session) -> list[Command]:
         """The session is over; the media process has dropped its channel by itself."""
+        if session not in self:
+            return []
         before = self._shared()
         self._quit(session)
         return self._told([], [], before)
@@ -87,15 +89,15 @@ class Audience:
 
     def _quit(self, session: Session) -> bool:
         """Take it out, if it is in; whether it was in by unicast."""
+        if session.channel_id in self.by_unicast:
+            self.by_unicast.remove(session.channel_id)
+            return True
         self.by_link.discard(session)
         group = self._group_of.pop(session, None)
         if group is not None:
             self.groups[group] -= 1
             if not self.groups[group]:
                 del self.groups[group]
-        if session.channel_id in self.by_unicast:
-            self.by_unicast.remove(session.channel_id)
-            return True
         return False
 
     def _shared(self) -> _Shared:

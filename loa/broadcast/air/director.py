@@ -17,7 +17,7 @@ import structlog
 
 from loa.arbiter import precedence_of
 from loa.broadcast.air.arbitration import Arbitration, Change
-from loa.broadcast.air.chronicle import WRITTEN_S, Chronicle
+from loa.broadcast.air.chronicle import Chronicle
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.generation import LEADS_MS, Plan, Request, plan_generation
@@ -50,7 +50,6 @@ from loa.timing.clock import Clock
 STOP_FADE_MS = 50
 STOP_ORDER_VALID_MS = 600_000
 AIR_END_S = 1.0
-CLOSE_S = WRITTEN_S
 _GOING_DOWN = "the core is going down"
 
 log = structlog.get_logger("loa.air")
@@ -86,6 +85,7 @@ class Director:
         self._orders = OrderSender(hub, lambda command: self._try_send(self._media, command))
         self._arbitration = Arbitration()
         self._timer: asyncio.TimerHandle | None = None
+        self._due_ns: int | None = None
         self._endings: set[asyncio.Task[None]] = set()
         self._refusing = False
         self._closing = False
@@ -296,6 +296,7 @@ class Director:
     def answered(self, session: Session, receipts: Sequence[Receipt]) -> None:
         """An endpoint answered."""
         self._orders.answered(session, receipts)
+        self._obey(self._arbitration.answered(session, receipts, self._clock.monotonic_ns()))
 
     async def order_anew(self, revoked: Collection[bytes]) -> None:
         """Order again, by the key in use, what is on air by the order of a key in `revoked` (ids): who comes later
@@ -311,11 +312,10 @@ class Director:
                 running.order.stored.expires_ms,
                 running.broadcast.id,
             )
-            media = self._media
-            if media is None or running.stopping is not None or running.ended.is_set():
+            if self._media is None or running.stopping is not None or running.ended.is_set():
                 continue
             running.order = order
-            self._orders.send(media, order, self._meant(running))
+            self._orders.send(self._media, order, self._meant(running))
 
     # --- who hears what ---------------------------------------------------------------------------------------
 
@@ -329,15 +329,18 @@ class Director:
         self._try_send(self._media, *change.commands)
         for running, endpoints in change.pre_empted:
             self.chronicle.pre_empted(running, endpoints)
+        due_ns = self._arbitration.next_due_ns()
+        if due_ns == self._due_ns:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due_ns = self._arbitration.next_due_ns()
+        self._due_ns, self._timer = due_ns, None
         if due_ns is not None:
             delay_s = (due_ns - self._clock.monotonic_ns()) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, delay_s), self._leaves_due)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, delay_s), self._changes_due)
 
-    def _leaves_due(self) -> None:
+    def _changes_due(self) -> None:
+        self._due_ns = self._timer = None
         self._obey(self._arbitration.due(self._clock.monotonic_ns()))
 
     # --- the media process tells ------------------------------------------------------------------------------
@@ -397,7 +400,7 @@ class Director:
         )
         for failed in (stop for stop in stops if isinstance(stop, StoreError)):
             log.error("a stop was not written down", error=str(failed))
-        for ending in list(self._endings):
+        for ending in self._endings:
             ending.cancel()
         try:
             await self.chronicle.settled()

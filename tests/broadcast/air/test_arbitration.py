@@ -11,6 +11,8 @@ from loa.broadcast.air.door import Door
 from loa.broadcast.air.media_port import Command
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
+from loa.codecs.link_wire import Receipt
+from loa.model import ReceiptState
 from tests.broadcast.air.broadcasts import FRAME_NS, running
 from tests.broadcast.air.sessions import session
 
@@ -107,6 +109,34 @@ def test_a_door_of_who_is_pre_empted_is_the_one_it_is_put_back_by() -> None:
     assert audiences(arbitration.door_changed(one).commands) == [(2, set(), channels(one))]
     assert audiences(arbitration.end(alert, 9_900 * MS).commands) == []
     assert one in bulletin.audience
+
+
+def answer(running: Running, state: ReceiptState) -> list[Receipt]:
+    return [Receipt(running.order.order_id, state, 0)]
+
+
+def test_who_refuses_an_alert_plays_what_it_played_and_is_sent_both_until_it_accepts() -> None:
+    arbitration, one, two = Arbitration(), session(1), session(2)
+    bulletin, alert = running(1, areas=(bytes(16),)), running(2, 224, areas=(bytes(16),))
+    arbitration.begin(bulletin, [one, two], 0)
+    arbitration.begin(alert, [one, two], 9_000 * MS)
+    change = arbitration.answered(one, answer(alert, ReceiptState.REFUSED), 9_100 * MS)
+    assert audiences(change.commands) == [(1, channels(one), set())]
+    assert change.pre_empted == [(bulletin, 1)]
+    assert one in alert.audience
+    assert arbitration.answered(one, answer(alert, ReceiptState.REFUSED), 9_200 * MS) == Change()
+    change = arbitration.answered(one, answer(alert, ReceiptState.ACCEPTED), 9_300 * MS)
+    assert audiences(change.commands) == [(1, set(), channels(one))]
+    assert change.pre_empted == [(bulletin, 2)]
+
+
+def test_an_answer_lets_nobody_in_who_is_not_meant() -> None:
+    arbitration, stranger = Arbitration(), session(1)
+    alert = running(2, 224, areas=(b"another area....",))
+    arbitration.begin(alert, [], 0)
+    for state in ReceiptState:
+        assert arbitration.answered(stranger, answer(alert, state), 100 * MS) == Change()
+    assert arbitration.answered(stranger, [Receipt(bytes(16), ReceiptState.ACCEPTED, 0)], 100 * MS) == Change()
 
 
 NUMBERS = st.integers(0, 5)
