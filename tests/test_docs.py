@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from loa.app.load.acceptance import Limits
 from loa.app.settings_reference import reference_table
 from loa.cli import app
 from loa.codecs import link_wire
@@ -23,6 +25,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 BACKUP = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+LOAD = (ROOT / "docs" / "load.md").read_text(encoding="utf-8")
 PEOPLE = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -110,7 +113,20 @@ def test_a_command_that_cannot_be_typed_is_noticed(line: str) -> None:
         _must_parse(line)
 
 
-PAGES = {"keys": KEYS, "tokens": KEYS, "revoke-device": KEYS, "backup": BACKUP, "restore": BACKUP, "check": BACKUP}
+def test_every_limit_of_a_load_run_is_documented_with_its_default() -> None:
+    for each in fields(Limits):
+        assert f"| `{each.name}` | {getattr(Limits(), each.name):,} |" in LOAD, each.name
+
+
+PAGES = {
+    "keys": KEYS,
+    "tokens": KEYS,
+    "revoke-device": KEYS,
+    "backup": BACKUP,
+    "restore": BACKUP,
+    "check": BACKUP,
+    "load": LOAD,
+}
 """Where all of a command, or of a group of them, is documented."""
 
 

@@ -143,6 +143,16 @@ class ApiClient:
             except (aiohttp.ClientError, OSError) as error:
                 raise self._unreachable(error) from error
 
+    async def text(self, path: str) -> str:
+        """The body of a page that is no JSON."""
+        try:
+            async with self._session.get(self.url + path) as answer:
+                if answer.status >= 400:
+                    await self._json(answer)
+                return await answer.text()
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(error) from error
+
     async def audio(self, programme_id: str) -> bytes:
         """The stored Ogg Opus file of a programme."""
         async with self._session.get(f"{self.url}/api/v1/programmes/{programme_id}/audio") as answer:

@@ -14,6 +14,7 @@ from loa.cli.enrol import enrol
 from loa.cli.impair import impair
 from loa.cli.import_lists import import_lists
 from loa.cli.keys import keys
+from loa.cli.load import load
 from loa.cli.restore import restore
 from loa.cli.revoke_device import revoke_device
 from loa.cli.serve import serve
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, speaker, enrol, revoke_device, upload, backup, restore, demo, impair):
+for command in (serve, speaker, enrol, revoke_device, upload, backup, restore, demo, impair, load):
     app.command()(command)
 for group in (check, config, import_lists, keys, tokens, users):
     app.add_typer(group)

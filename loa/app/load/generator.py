@@ -206,6 +206,8 @@ class Generator:
             "bound": sum(each is Standing.BOUND for each in standing),
             "sampled": len(self.sampled),
             "joining": len(self._joiner),
+            "away": len(self._away),
+            "processes": 1,
             "cpu_ms": int((usage.ru_utime + usage.ru_stime) * 1000),
             "rss_bytes": _rss_bytes(),
         }
