@@ -141,6 +141,7 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "heard": "Times that an endpoint said that it hears its multicast group.",
         "lost": "Times that an endpoint said that it does not any more, and went back to unicast.",
         "outdated": "What endpoints said of a group that is not theirs any more.",
+        "too_soon": "Times that an endpoint said that it hears again within a second, and stayed with unicast.",
     },
     "hand_over": {
         "handed_over": "Requests that this process handed over to the core.",

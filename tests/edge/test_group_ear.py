@@ -107,6 +107,19 @@ def test_another_group_is_heard_anew_and_a_new_link_forgets_it(ear: GroupEar) ->
     assert not ear.hearing
 
 
+def test_who_gets_its_sound_by_link_is_in_no_group_until_it_does_not(ear: GroupEar) -> None:
+    ear.heard(0)
+    ear.by_link(True)
+    assert (ear.membership(SERVER), ear.take_news()) == (None, None)
+    ear.heard(1)
+    run(ear, 0, 4 * S, sound_due=True)
+    assert (ear.hearing, ear.take_news(), ear.lost) == (False, None, 0)
+    ear.by_link(False)
+    assert ear.membership(SERVER) == Membership("232.1.0.1", 5004, SERVER)
+    ear.heard(5 * S)
+    assert ear.take_news() == Hearing(1, True)
+
+
 def test_the_same_group_told_again_is_answered_under_its_new_serial(ear: GroupEar) -> None:
     ear.heard(0)
     assert ear.take_news() == Hearing(1, True)

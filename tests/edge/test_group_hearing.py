@@ -145,3 +145,14 @@ def test_a_new_link_begins_without_a_group(street: GroupStreet) -> None:
     street.say(link_wire.encode(GroupMessage(1)))
     assert street.engine.membership is None
     assert ReceiptState.REFUSED not in street.states()
+
+
+def test_a_group_that_reaches_it_where_its_own_datagrams_do_not_is_left_for_the_link(street: GroupStreet) -> None:
+    street.loss = 1.0
+    street.run(9_000)
+    assert street.engine.report(street.local_ns)["group"] == "none"
+    assert street.engine.membership is None
+    street.loss = 0.0
+    street.run(40_000)
+    assert street.engine.membership == Membership("232.1.0.1", 5004, SERVER[0])
+    assert street.hearings[-1] == Hearing(1, True)

@@ -15,6 +15,10 @@ from loa.broadcast.air.media_port import Command, GroupRoute, UseGroups
 from loa.broadcast.air.session import Session
 from loa.codecs.group_wire import GroupMessage, Hearing
 from loa.codecs.multicast import is_ipv6
+from loa.timing.clock import Clock
+
+HEARD_AGAIN_NS = 1_000_000_000
+"""Who hears a group again sooner than this after a change stays with unicast until it says so once more."""
 
 
 def group_of(place: Sequence[bytes], routes: Mapping[bytes, GroupRoute]) -> GroupRoute | None:
@@ -30,6 +34,7 @@ class GroupDesk:
         sessions: Callable[[], Iterable[Session]],
         *,
         mailing: Mailing,
+        clock: Clock,
         tell_media: Callable[[Command], None],
         door_changed: Callable[[Session, Door], None],
         own_source: str = "",
@@ -38,6 +43,7 @@ class GroupDesk:
         `own_source`: the numeric address that the media process is bound to; empty: to all."""
         self._sessions = sessions
         self._mailing = mailing
+        self._clock = clock
         self._tell_media = tell_media
         self._door_changed = door_changed
         self._own_source = own_source
@@ -74,7 +80,7 @@ class GroupDesk:
         if route == session.offered:
             return
         self._to(session, Door.UNICAST)
-        session.offered = route
+        session.offered, session.heard_ns = route, None
         session.offer_serial += 1
         serial = session.offer_serial
         session.put(
@@ -86,8 +92,13 @@ class GroupDesk:
         if said.serial != session.offer_serial or session.offered is None:
             self.counters["outdated"] += 1
             return
-        if said.hearing is (session.door is Door.GROUP):
+        if said.hearing is (session.door is Door.GROUP) or session.door is Door.LINK:
             return
+        now_ns = self._clock.monotonic_ns()
+        if said.hearing and session.heard_ns is not None and now_ns - session.heard_ns < HEARD_AGAIN_NS:
+            self.counters["too_soon"] += 1
+            return
+        session.heard_ns = now_ns
         self.counters["heard" if said.hearing else "lost"] += 1
         self._to(session, Door.GROUP if said.hearing else Door.UNICAST)
 

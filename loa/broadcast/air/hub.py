@@ -106,6 +106,7 @@ class Hub:
         self.groups = GroupDesk(
             self.sessions,
             mailing=self._mailing,
+            clock=clock,
             tell_media=self._tell_media,
             door_changed=self._door_changed,
             own_source=media_source,

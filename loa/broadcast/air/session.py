@@ -48,7 +48,8 @@ class Session:
     `key_list_version`: of the list in force when it was welcomed; the hub tells it of later ones.
     `left`: areas in which it stood before, and when it left each (UTC, ms): it goes on with what was on air there.
     `door`: how sound goes to it; `group`: the multicast group that it is in, while its door is that.
-    `offered`: the group that it has been told of, by the message `offer_serial`.
+    `offered`: the group that it has been told of, by the message `offer_serial`; `heard_ns`: when it last began or
+    ceased to hear that one.
     `door_ns`: when its endpoint last asked for another door (monotonic).
     `too_slow`: it was ended because it did not take what it was sent.
     """
@@ -67,6 +68,7 @@ class Session:
     group: Address | None = None
     offered: GroupRoute | None = None
     offer_serial: int = 0
+    heard_ns: int | None = None
     door_ns: int = 0
     status: Status | None = None
     secret_serial: int = 0

@@ -190,6 +190,7 @@ class SpeakerEngine:
             return False
         with self._lock:
             by_link, probe_ns = self.door.take_news(channel, now_ns), channel.link_probe(now_ns)
+        self.ear.by_link(self.door.by_link)
         if by_link is not None:
             session.send_door(by_link)
             _log.info("sound by link" if by_link else "sound by datagrams")

@@ -42,6 +42,7 @@ class GroupEar:
         self.lost = 0
         """How often the group was not heard any more."""
         self._told: GroupMessage | None = None
+        self._by_link = False
         self._news = False
         self._heard_ns = 0
         self._quiet_since_ns = 0
@@ -61,9 +62,15 @@ class GroupEar:
         self._told = message if message.host else None
         self.hearing = self._news = False
 
+    def by_link(self, by_link: bool) -> None:
+        """The endpoint has asked for its sound by link, or for datagrams again: by link it is in no group."""
+        if by_link is not self._by_link:
+            self._by_link = by_link
+            self.hearing = self._news = False
+
     def membership(self, server_host: str) -> Membership | None:
         """The group to be in; None when there is none. `server_host`: whom the endpoint's channel is with."""
-        if self._told is None:
+        if self._told is None or self._by_link:
             return None
         source = self._told.source or server_host
         if (":" in source) != (":" in self._told.host):
@@ -72,7 +79,7 @@ class GroupEar:
 
     def heard(self, now_ns: int, *, sound: bool = False) -> None:
         """A beat came by the group, or a packet of sound that is tuned and was of use."""
-        if self._told is None:
+        if self._told is None or self._by_link:
             return
         self._heard_ns = now_ns
         if sound:

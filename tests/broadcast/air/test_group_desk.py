@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loa.broadcast.air.door import Door
-from loa.broadcast.air.group_desk import GroupDesk, group_of
+from loa.broadcast.air.group_desk import HEARD_AGAIN_NS, GroupDesk, group_of
 from loa.broadcast.air.mailing import AT_ONCE, Mailing
 from loa.broadcast.air.media_port import Address, Command, GroupRoute, UseGroups
 from loa.broadcast.air.session import Session
 from loa.codecs.group_wire import GroupMessage, Hearing
+from loa.timing.clock import VirtualClock
 from tests.broadcast.air.sessions import Wire, session
 
 CITY, DISTRICT, COMMUNE, OTHER = (bytes((n,)) * 16 for n in range(1, 5))
@@ -28,10 +29,12 @@ class Desk:
     def __init__(self, *sessions: Session, own_source: str = "") -> None:
         self.commands: list[Command] = []
         self.told = asyncio.Event()
+        self.clock = VirtualClock()
         self.changes: list[tuple[Session, Door, Door, Address | None]] = []
         self.desk = GroupDesk(
             lambda: sessions,
             mailing=Mailing(),
+            clock=self.clock,
             tell_media=self.tell,
             door_changed=self.changed,
             own_source=own_source,
@@ -97,6 +100,21 @@ def test_who_moves_is_offered_the_group_of_where_it_stands_now() -> None:
         one.place = place
         desk.desk.placed(one)
     assert wire.said == [GroupMessage(1, "232.1.0.1", 5004), GroupMessage(2, "232.1.0.2", 5004), GroupMessage(3)]
+
+
+def test_who_goes_to_and_fro_without_end_moves_the_media_process_once_a_second() -> None:
+    one, _ = linked(1, CITY)
+    desk = Desk(one)
+    desk.desk.replace({CITY: route(1)})
+    for n in range(100):
+        desk.clock.set(n * 50_000_000)
+        desk.desk.heard(one, Hearing(1, True))
+        desk.desk.heard(one, Hearing(1, False))
+    assert len(desk.changes) == 2 * 5
+    assert desk.desk.counters["too_soon"] == 95
+    desk.clock.set(100 * 50_000_000 + HEARD_AGAIN_NS)
+    desk.desk.heard(one, Hearing(1, True))
+    assert one.door is Door.GROUP
 
 
 def test_where_no_group_is_nothing_is_said_of_groups() -> None:
