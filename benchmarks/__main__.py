@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import Figure, Measured, api, arbiter, fanout, listeners, orders, speaker, srtp, store
+from benchmarks import Figure, Measured, api, arbiter, fanout, listeners, multicast, orders, speaker, srtp, store
 
 ALL: dict[str, Callable[[], Measured]] = {
     "fanout": fanout.measure,
+    "multicast": multicast.measure,
     "arbiter": arbiter.measure,
     "srtp": srtp.measure,
     "speaker": speaker.measure,
