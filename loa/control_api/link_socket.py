@@ -26,6 +26,8 @@ NOTSENT_BYTES = 16 * 1024
 """What the kernel takes for a link beyond what is on its way: old sound must not pile up there (tcp(7))."""
 MAX_LINKS = 20_000
 """Sockets open at once, those in their handshake too."""
+CONTROL_PAUSE_S = 0.02
+"""What follows a ping or a pong of an endpoint is read so much later: they come seldom, or to keep the core busy."""
 _FINAL = 0x80
 
 
@@ -66,8 +68,10 @@ class SocketTransport:
         try:
             while (message := await self._socket.receive()).type in (WSMsgType.PING, WSMsgType.PONG):
                 self._silent = 0
-                if message.type is WSMsgType.PING:
+                # Who does not take what it is sent is not sent more for the asking.
+                if message.type is WSMsgType.PING and not self.unsent_bytes:
                     self._write(frame(WSMsgType.PONG, message.data))
+                await asyncio.sleep(CONTROL_PAUSE_S)
         finally:
             self._receiving = False
         self._silent = 0

@@ -127,6 +127,7 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
         "doors_to_unicast": "Endpoints that asked for datagrams again.",
         "link_frames_sent": "Packets of sound sent by link, to each endpoint apart.",
         "link_frames_dropped": "Packets of sound that endpoints missed because their links did not keep up.",
+        "messages_held": "Messages of endpoints that were read later, because their endpoint says too much.",
         "links_too_slow": "Links that were ended because the endpoint did not take what it was sent.",
         "refused_timeout": "Links refused: the handshake took too long, or too many came at once.",
         "refused_too_large": "Links refused: a message is too large.",

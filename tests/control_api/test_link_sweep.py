@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from loa.app.core import Core
 from loa.codecs.link_wire import SUBPROTOCOL
+from loa.control_api import link_socket
 from loa.control_api.link_socket import SocketTransport, frame
 from loa.control_api.link_sweep import LinkSweep
 from loa.errors import LinkError
@@ -25,6 +26,7 @@ class Silent:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.aborted = False
+        self.unsent_bytes = 0
         self.coming: asyncio.Queue[aiohttp.WSMessage] = asyncio.Queue()
 
     async def receive(self) -> aiohttp.WSMessage:
@@ -32,6 +34,9 @@ class Silent:
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
 
     def is_closing(self) -> bool:
         return self.aborted
@@ -61,7 +66,8 @@ async def test_one_that_stays_silent_is_pinged_once_and_then_gone() -> None:
     reading.cancel()
 
 
-async def test_one_that_answers_stays_and_its_own_pings_are_answered() -> None:
+async def test_one_that_answers_stays_and_its_own_pings_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_socket, "CONTROL_PAUSE_S", 0)
     silent, sweep = Silent(), LinkSweep()
     link = silent.transport()
     reading = asyncio.create_task(link.receive())
@@ -70,12 +76,28 @@ async def test_one_that_answers_stays_and_its_own_pings_are_answered() -> None:
             await sweep.turn()
             await sweep.turn()
             silent.coming.put_nowait(aiohttp.WSMessage(kind, data, None))
-            for _ in range(3):
+            for _ in range(5):
                 await asyncio.sleep(0)
         assert not silent.aborted
         assert silent.written.count(b"\x8a\x03who") == 3
         silent.coming.put_nowait(aiohttp.WSMessage(WSMsgType.BINARY, b"a status", None))
         assert await reading == b"a status"
+
+
+async def test_a_flood_of_pings_leaves_others_their_turn_and_fills_nothing() -> None:
+    silent = Silent()
+    for _ in range(1000):
+        silent.coming.put_nowait(aiohttp.WSMessage(WSMsgType.PING, b"who", None))
+    reading = asyncio.create_task(silent.transport().receive())
+    await asyncio.sleep(0)
+    assert silent.coming.qsize() >= 990
+    assert silent.written == [b"\x8a\x03who"]
+    reading.cancel()
+    silent.unsent_bytes = 1
+    reading = asyncio.create_task(silent.transport().receive())
+    await asyncio.sleep(0)
+    assert silent.written == [b"\x8a\x03who"]
+    reading.cancel()
 
 
 async def test_nobody_is_given_up_while_this_side_does_not_read() -> None:

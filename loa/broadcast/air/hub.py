@@ -234,6 +234,7 @@ class Hub:
 
     async def _read(self, session: Session, desk: AirDesk) -> None:
         while (data := await session.receive()) is not None:
+            self.counters["messages_held"] += session.held
             try:
                 message = link_wire.decode(data)
             except WireError as error:

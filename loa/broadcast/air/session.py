@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loa.broadcast.air.credit import Credit
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.media_port import Address, GroupRoute
@@ -22,6 +23,8 @@ from loa.errors import LinkError
 
 MAX_UNSENT_BYTES = 256 * 1024
 """What may wait for a slow endpoint; then the link ends, and the next one starts with what is on air."""
+MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 50, 100
+"""What is heard of one endpoint; more is read later, and then its own sending waits."""
 
 
 class Transport(Protocol):
@@ -52,6 +55,7 @@ class Session:
     ceased to hear that one.
     `door_ns`: when its endpoint last asked for another door (monotonic).
     `too_slow`: it was ended because it did not take what it was sent.
+    `held`: the message that was received last had to wait, since the endpoint says too much.
     """
 
     endpoint: Endpoint
@@ -64,6 +68,7 @@ class Session:
     live: bool = True
     bound: bool = False
     too_slow: bool = False
+    held: bool = False
     door: Door = Door.UNICAST
     group: Address | None = None
     offered: GroupRoute | None = None
@@ -74,6 +79,7 @@ class Session:
     secret_serial: int = 0
     left: dict[bytes, int] = field(default_factory=dict)
     _reading: asyncio.Timeout | None = None
+    _messages: Credit = field(default_factory=lambda: Credit(MESSAGES_A_SECOND, MESSAGES_AT_ONCE))
 
     def put(self, message: Message) -> None:
         """Say something to this endpoint alone."""
@@ -132,6 +138,11 @@ class Session:
             return None
         try:
             async with asyncio.timeout(None) as self._reading:
+                wait_ns = self._messages.wait_ns(round(asyncio.get_running_loop().time() * 1e9))
+                self.held = wait_ns > 0
+                if self.held:
+                    await asyncio.sleep(wait_ns / 1e9)
+                self._messages.spend()
                 return await self.transport.receive()
         except TimeoutError:
             return None

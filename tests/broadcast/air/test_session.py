@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from loa.broadcast.air.epoch import EpochSecrets
-from loa.broadcast.air.session import MAX_UNSENT_BYTES
+from loa.broadcast.air.session import MAX_UNSENT_BYTES, MESSAGES_AT_ONCE
 from loa.codecs.link_wire import Bye, OrderMessage, SecretMessage
 from tests.broadcast.air.sessions import Wire, session
 
@@ -58,6 +58,26 @@ async def test_an_end_between_two_messages_is_seen_by_the_next_read() -> None:
     link.end()
     wire.coming.put_nowait(b"another")
     assert await link.receive() is None
+
+
+async def test_a_flood_of_messages_is_read_so_that_others_have_their_turn() -> None:
+    wire, heard = Wire(), 0
+    link = session(wire=wire)
+    for _ in range(20 * MESSAGES_AT_ONCE):
+        wire.coming.put_nowait(b"a status")
+
+    async def read() -> None:
+        nonlocal heard
+        while await link.receive() is not None:
+            heard += 1
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    assert MESSAGES_AT_ONCE <= heard < 2 * MESSAGES_AT_ONCE
+    assert link.held
+    link.end()  # also while it is made to wait
+    async with asyncio.timeout(10):
+        await reading
 
 
 async def test_a_serial_is_sealed_once_on_a_link() -> None:
