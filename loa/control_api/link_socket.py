@@ -27,7 +27,7 @@ NOTSENT_BYTES = 16 * 1024
 MAX_LINKS = 20_000
 """Sockets open at once, those in their handshake too."""
 CONTROL_PAUSE_S = 0.02
-"""What follows a ping or a pong of an endpoint is read so much later: they come seldom, or to keep the core busy."""
+"""What follows a ping or a pong of an endpoint is read so much later: they are rare, or a flood."""
 _FINAL = 0x80
 
 

@@ -18,6 +18,7 @@ from loa.broadcast.air.departures import Departures
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.group_desk import GroupDesk
+from loa.broadcast.air.half_open import HalfOpen
 from loa.broadcast.air.link_handshake import LinkHandshake
 from loa.broadcast.air.link_sound import LinkSound
 from loa.broadcast.air.mailing import Mailing
@@ -46,8 +47,6 @@ from loa.errors import LinkError, LoaError, MediaError, StoreError, WireError
 from loa.timing.clock import Clock
 
 HANDSHAKE_TIMEOUT_S = 10.0
-MAX_HALF_OPEN = 256
-"""Links that prove themselves at once; further ones wait for their turn, within the time of the handshake."""
 DOOR_CHANGES_NS = 1_000_000_000
 """An endpoint may ask for another door so often."""
 _MOVES_AT_ONCE = 50
@@ -99,7 +98,7 @@ class Hub:
         self._media_port = 0
         self._epoch: EpochSecrets | None = None
         self._desk: AirDesk | None = None
-        self._half_open = asyncio.Semaphore(MAX_HALF_OPEN)
+        self._half_open = HalfOpen()
         self._mailing = Mailing()
         self._departures = Departures()
         self.counters: Counter[str] = Counter()
@@ -145,10 +144,10 @@ class Hub:
         self.counters["links"] += 1
         session: Session | None = None
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-                hello = await transport.receive()
-                async with self._half_open:
-                    session, epoch = await self._handshake(transport, hello)
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S) as patience:
+                handshake = LinkHandshake(await transport.receive())
+                async with self._half_open.place(handshake.hello.endpoint_id, patience):
+                    session, epoch = await self._handshake(transport, handshake)
             await self._run(session, epoch)
         except TimeoutError:
             self._refuse(transport, "timeout", "the handshake took too long")
@@ -164,8 +163,7 @@ class Hub:
                 self._link_ended(session)
             await transport.close()
 
-    async def _handshake(self, transport: Transport, hello: bytes) -> tuple[Session, EpochSecrets]:
-        handshake = LinkHandshake(hello)
+    async def _handshake(self, transport: Transport, handshake: LinkHandshake) -> tuple[Session, EpochSecrets]:
         found = await self._placed.of(handshake.hello.endpoint_id)
         if found is None:
             raise LinkError("unknown_endpoint: nobody with this id is enrolled")
