@@ -76,6 +76,7 @@ class Core(ServingProcess):
         self._media_heard_ns = 0
         self._media_pid = 0
         self._media_restarts = 0
+        self._media_events_failed = 0
         self._key_keeper: KeyKeeper | None = None
         self._media_counters: Mapping[str, int] = {}
         self.admin_token_file = config.data_dir / "admin.token"
@@ -253,7 +254,14 @@ class Core(ServingProcess):
         asking = asyncio.create_task(self._ask_counters(media))
         try:
             async for event in media.events():
-                self._media_event(media, event)
+                try:
+                    self._media_event(media, event)
+                except MediaError:
+                    raise  # it is gone
+                except Exception:
+                    # What else is on air goes on.
+                    self._media_events_failed += 1
+                    log.exception("a word of the media process was not understood", word=type(event).__name__)
         finally:
             await cancel(asking)
 
@@ -314,6 +322,7 @@ class Core(ServingProcess):
         return {
             "core": {
                 "media_restarts": self._media_restarts,
+                "media_events_failed": self._media_events_failed,
                 "broadcasts_not_written": self._director.chronicle.scribe.failures,
             },
             "media": self._media_counters,

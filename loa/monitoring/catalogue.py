@@ -104,6 +104,7 @@ _MEDIA: Mapping[str, str] = {
 COUNTERS: Mapping[str, Mapping[str, str]] = {
     "core": {
         "media_restarts": "Times the media process ended and another was started.",
+        "media_events_failed": "Words of the media process that control failed at: a fault, told in the log.",
         "broadcasts_not_written": "Attempts to write down what broadcasts have become that the store refused.",
     },
     "media": {name: _MEDIA[name] for name in air_counters.NAMES},
