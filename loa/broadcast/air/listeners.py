@@ -67,3 +67,8 @@ class Listeners:
             self.table.fill(self._book.names, self._book.reachable(self._members, now_ns))
             self._stale = False
         return self.table
+
+    def empty_table(self) -> None:
+        """Nothing more is sent to them, and a table has 100 bytes for each. Who holds it may go on using it."""
+        self.table = AddressTable(self._book.family)
+        self._stale = True

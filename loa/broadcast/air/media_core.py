@@ -231,7 +231,7 @@ class MediaCore:
                 batches += map(self._to_groups, self._plain.packets(air.broadcast_id, air.run, outgoing))
                 self._report(air, now_ns)
             elif air.forget_ns <= now_ns:
-                self._by_ssrc = {ssrc: each for ssrc, each in self._by_ssrc.items() if each is not air}
+                self._forget(air)
         return [batch for batch in batches if len(batch.table) or batch.groups]
 
     def farewell(self, now_ns: int) -> list[Batch]:
@@ -268,7 +268,7 @@ class MediaCore:
         ]
         run = None
         if (
-            len({id(air) for air in self._by_ssrc.values()}) < MAX_AIRS
+            self._has_room()
             and not any(ssrc in self._by_ssrc for ssrc in ssrcs)
             and not any(use in self._used for use in uses)
         ):
@@ -295,6 +295,19 @@ class MediaCore:
             self._by_ssrc[ssrc] = air
         self._report(air, now_ns)
 
+    def _has_room(self) -> bool:
+        """Whether there are fewer than MAX_AIRS. What has ended makes room: a voice comes before repairs."""
+        airs = {id(air): air for air in self._by_ssrc.values()}
+        if len(airs) < MAX_AIRS:
+            return True
+        ended = [(air.forget_ns, number) for number, air in airs.items() if air.forget_ns is not None]
+        if ended:
+            self._forget(airs[min(ended)[1]])
+        return bool(ended)
+
+    def _forget(self, air: _Air) -> None:
+        self._by_ssrc = {ssrc: each for ssrc, each in self._by_ssrc.items() if each is not air}
+
     def _report(self, air: _Air, now_ns: int) -> None:
         """Progress when it is time for it, and the end once."""
         if air.forget_ns is not None:
@@ -302,6 +315,7 @@ class MediaCore:
         run = air.run
         if run.ended is not None:
             air.forget_ns = now_ns + SPAN_NS
+            air.listeners.empty_table()
             if self._on_air.get(air.broadcast_id) is air:
                 del self._on_air[air.broadcast_id]
             self._events.append(AirEnded(air.broadcast_id, air.generation, run.next_index, run.ended, run.sent))

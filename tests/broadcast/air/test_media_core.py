@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from loa.broadcast.air import channels
+from loa.broadcast.air import channels, media_core
 from loa.broadcast.air.channels import DATAGRAMS_AT_ONCE, MISSES_A_REPAIR, REPAIRS_AT_ONCE
 from loa.broadcast.air.media_core import MediaCore
 from loa.broadcast.air.media_port import (
@@ -484,3 +484,39 @@ def test_a_tap_outlives_a_generation_and_means_nothing_for_what_is_not_on_air(be
     bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, master_key=bytes(15) + b"2"), frames(0, 5))
     bench.to(START.start_ns + 150 * MS)
     assert {packet[8:12] for packet in tapped(bench)} == {(21).to_bytes(4, "big")}
+
+
+def test_what_has_ended_makes_room_for_what_begins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_core, "MAX_AIRS", 3)
+    bench.bind(ONE)
+    starts = [
+        replace(
+            START, broadcast_id=bytes([n]) * 16, ssrc=2 * n + 100, block_ssrc=2 * n + 101, start_ns=bench.now_ns
+        )
+        for n in range(6)
+    ]
+    for start in starts[:3]:
+        bench.do(start, Frames(start.broadcast_id, 0, (b"sound",)))
+        bench.to(bench.now_ns + 20 * MS)
+    bench.do(StopAir(starts[0].broadcast_id), StopAir(starts[1].broadcast_id))
+    for start in starts[3:5]:
+        bench.do(start)
+    assert [event for event in bench.events if isinstance(event, AirEnded) and event.reason == "refused"] == []
+    # The first to end is the first that is not repaired any more; what is on air never makes room.
+    assert bench.say(ONE, Type.NACK, Nack(starts[0].ssrc, (0,)).encode()) == []
+    bench.do(starts[5])
+    assert isinstance(bench.events[-1], AirEnded)
+    assert (bench.events[-1].broadcast_id, bench.events[-1].reason) == (starts[5].broadcast_id, "refused")
+    assert bench.say(ONE, Type.NACK, Nack(starts[2].ssrc, (0,)).encode()) != []
+
+
+def test_a_run_that_has_ended_holds_no_addresses(bench: Bench) -> None:
+    bench.bind(ONE, TWO)
+    bench.do(START, Frames(START.broadcast_id, 0, (b"sound",) * 2))
+    bench.clock.set(START.start_ns)
+    [batch] = bench.core.due(bench.now_ns)
+    bench.core.handle(StopAir(START.broadcast_id), bench.now_ns)
+    bench.core.due(bench.now_ns)
+    assert len(batch.table) == 2  # as long as somebody still sends to it
+    assert all(len(each.listeners.table) == 0 for each in bench.core._by_ssrc.values())
+    assert bench.say(ONE, Type.NACK, Nack(START.ssrc, (0,)).encode()) != []
