@@ -6,6 +6,9 @@ import pytest
 import pytest_asyncio
 
 from loa.app.api_client import ApiClient
+from loa.app.core import Core
+from loa.broadcast.records import GroupKind
+from loa.broadcast.registry import area_groups
 from loa.codecs.sdp import AudioSession
 from tests.control_api.test_places import send
 
@@ -45,6 +48,45 @@ async def test_an_output_is_off_until_an_administrator_gives_it_and_is_described
     assert (await description(api, area))[0] == 404
     told = [e["action"] for e in await api.items("/api/v1/audit") if e["subject"] == f"area:{area}"]
     assert told[:3] == ["area.plain-rtp-off", "area.plain-rtp", "area.plain-rtp"]
+
+
+async def test_a_renamed_area_is_described_anew(api: ApiClient, core: Core) -> None:
+    area = await api.create_area("Xã Tên Cũ", "commune")
+    await api.call("PUT", f"/api/v1/areas/{area}/plain-rtp", {**PLAIN, "port": 5010})
+    first = AudioSession.parse((await description(api, area))[2])
+    groups = core.services.core.groups  # type: ignore[union-attr]
+    await groups.refresh()
+    assert AudioSession.parse((await description(api, area))[2]) == first
+    await send(api, "PATCH", f"/api/v1/areas/{area}", {"name": "Xã Tên Mới"}, If_Match="*")
+    await groups.refresh()
+    second = AudioSession.parse((await description(api, area))[2])
+    assert second.name == "Xã Tên Mới"
+    assert second.version > first.version
+    await send(api, "POST", f"/api/v1/areas/{area}/close", {}, If_Match="*")
+    await groups.refresh()
+    assert (await description(api, area))[0] == 404
+
+
+async def test_an_output_by_an_interface_that_is_not_there_is_kept_and_sends_nothing(
+    api: ApiClient, area: str
+) -> None:
+    path = f"/api/v1/areas/{area}/plain-rtp"
+    given = {**PLAIN, "interface": "nowhere0", "port": 5012}
+    assert (await send(api, "PUT", path, given))[0] == 200
+    assert (await description(api, area))[0] == 404
+    assert (await send(api, "DELETE", path))[0] == 204
+
+
+async def test_there_are_so_many_outputs_and_no_more(
+    api: ApiClient, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(area_groups.MOST, GroupKind.PLAIN, 1)
+    other = await api.create_area("Xã Nữa", "commune")
+    assert (await send(api, "PUT", f"/api/v1/areas/{area}/plain-rtp", PLAIN))[0] == 200
+    assert (await send(api, "PUT", f"/api/v1/areas/{area}/plain-rtp", {**PLAIN, "ttl": 2}))[0] == 200
+    status, said, _ = await send(api, "PUT", f"/api/v1/areas/{other}/plain-rtp", {**PLAIN, "port": 5014})
+    assert (status, said["type"]) == (409, "urn:loa:problem:conflict")
+    assert (await send(api, "DELETE", f"/api/v1/areas/{area}/plain-rtp"))[0] == 204
 
 
 async def test_a_group_is_for_protected_or_for_plain_sound_and_not_for_both(api: ApiClient, area: str) -> None:

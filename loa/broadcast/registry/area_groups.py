@@ -16,7 +16,8 @@ from loa.broadcast.store.database import Database
 from loa.errors import Conflict, NotFound
 from loa.model import id_text
 
-MAX_AREA_GROUPS = 1_024
+MOST = {GroupKind.SEALED: 1_024, GroupKind.PLAIN: 256}
+"""Each sealed group is one more address for a frame, each plain one a packet of its own."""
 
 _ACTIONS = {GroupKind.SEALED: "area.multicast", GroupKind.PLAIN: "area.plain-rtp"}
 
@@ -56,7 +57,7 @@ class AreaGroups:
     async def give(self, group: AreaGroup, act: Act) -> None:
         """Give an open area a group in place of its earlier one of that kind.
 
-        NotFound; Conflict for a closed area, for a group that is another's, and above MAX_AREA_GROUPS.
+        NotFound; Conflict for a closed area, for a group that is another's, and for one more than MOST.
         """
         async with self._db.write() as connection:
             area = await stored_areas.get(connection, group.area_id)
@@ -70,8 +71,8 @@ class AreaGroups:
                 if whose.open:
                     raise Conflict(f"the group {group.host} port {group.port} is that of {whose.name}")
                 await stored.delete(connection, other.area_id, other.kind)
-            if before is None and await stored.count(connection) >= MAX_AREA_GROUPS:
-                raise Conflict(f"there are {MAX_AREA_GROUPS} groups already")
+            if before is None and len(await stored.of_open_areas(connection, group.kind)) >= MOST[group.kind]:
+                raise Conflict(f"there are {MOST[group.kind]} groups of this kind already")
             await stored.save(connection, group)
             await self._record(connection, act, _ACTIONS[group.kind], group.area_id, before, group)
 

@@ -43,11 +43,6 @@ async def of_open_areas(connection: AsyncConnection, kind: GroupKind) -> list[Ar
     return [_record(row) for row in await connection.execute(query)]
 
 
-async def count(connection: AsyncConnection) -> int:
-    """How many groups there are."""
-    return len((await connection.execute(select(area_group.c.area_id))).all())
-
-
 async def save(connection: AsyncConnection, group: AreaGroup) -> None:
     """Write a group down in place of the area's earlier one of its kind; Conflict when it is another's."""
     row = {
