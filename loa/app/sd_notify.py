@@ -2,7 +2,8 @@
 
     READY=1  STOPPING=1  STATUS=one line for people  WATCHDOG=1
 
-Without NOTIFY_SOCKET nobody asks, and nothing is sent. Whoever cannot be told keeps no broadcast from going on.
+Without NOTIFY_SOCKET nobody asks, and nothing is sent. Whoever cannot be told keeps no broadcast from going on:
+what was not taken waits, of each kind the latest, and is sent before what comes next.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class ServiceManager:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket: socket.socket | None = None
         self._told_of_failure = False
+        self._waiting: dict[str, str] = {}  # by kind: what comes before the "="
 
     @classmethod
     def take(cls, environment: MutableMapping[str, str]) -> ServiceManager:
@@ -73,19 +75,33 @@ class ServiceManager:
         """A beat of the watchdog."""
         self._send("WATCHDOG=1")
 
-    def _send(self, message: str) -> None:
-        if not self._address:
-            return
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """What has not been taken yet."""
+        return tuple(self._waiting.values())
+
+    def again(self) -> None:
+        """Try to send what waits."""
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                self._socket.setblocking(False)
-            self._socket.sendto(message.encode(), self._address)
-            self._told_of_failure = False
+            for kind, message in list(self._waiting.items()):
+                if self._socket is None:
+                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                    self._socket.setblocking(False)
+                self._socket.sendto(message.encode(), self._address)
+                del self._waiting[kind]
+                self._told_of_failure = False
         except OSError as error:
+            self._waiting.pop("WATCHDOG", None)  # a beat is true now, and perhaps not later
             if not self._told_of_failure:
                 log.warning("the service manager cannot be told", error=error.strerror or str(error))
                 self._told_of_failure = True
+
+    def _send(self, message: str) -> None:
+        if self._address:
+            kind = message.partition("=")[0]
+            self._waiting.pop(kind, None)
+            self._waiting[kind] = message
+            self.again()
 
 
 class Teller:
@@ -98,6 +114,7 @@ class Teller:
 
     def tell(self, now_ns: int, status: str, alive: bool) -> None:
         """Tell what is due. While it is not `alive` there is no beat."""
+        self._manager.again()
         if status != self._status:
             self._status = status
             self._manager.status(status)

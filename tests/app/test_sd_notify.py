@@ -116,8 +116,24 @@ def test_a_manager_that_is_away_is_one_warning_and_is_told_again_when_it_is_back
         assert [entry["log_level"] for entry in logs] == ["warning"]
         ear = Ear(address)
         manager.status("here")
-        assert ear.heard() == ["STATUS=here"]
+        assert ear.heard() == ["READY=1", "STATUS=here"]
         ear.close()
+
+
+def test_what_a_full_socket_did_not_take_is_told_later_but_for_beats(tmp_path: Path) -> None:
+    ear = Ear(str(tmp_path / "notify"))
+    with ServiceManager(ear.address) as manager:
+        teller = Teller(manager)
+        while len(manager.waiting) == 0:
+            manager.status("so it goes")
+        for status in ("on air: 0", "on air: 1"):
+            teller.tell(0, status, alive=False)
+        manager.alive()
+        manager.stopping()
+        assert "STATUS=on air: 1" not in ear.heard()
+        teller.tell(0, "on air: 1", alive=False)
+        assert ear.heard() == ["STATUS=on air: 1", "STOPPING=1"]
+    ear.close()
 
 
 def test_a_full_socket_does_not_hold_up_the_core(tmp_path: Path) -> None:
