@@ -12,11 +12,31 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import Figure, Measured, api, arbiter, fanout, listeners, multicast, orders, speaker, srtp, store
+from benchmarks import (
+    Figure,
+    Measured,
+    api,
+    arbiter,
+    fanout,
+    growth,
+    lateness,
+    listeners,
+    multicast,
+    orders,
+    paced,
+    speaker,
+    spread,
+    srtp,
+    store,
+)
 
 ALL: dict[str, Callable[[], Measured]] = {
     "fanout": fanout.measure,
     "multicast": multicast.measure,
+    "paced": paced.measure,
+    "spread": spread.measure,
+    "growth": growth.measure,
+    "lateness": lateness.measure,
     "arbiter": arbiter.measure,
     "srtp": srtp.measure,
     "speaker": speaker.measure,
