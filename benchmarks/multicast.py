@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from benchmarks import Figure, Measured, Plot
+from benchmarks import Figure, Measured, Plot, gstreamer
 from benchmarks.drop import drop_all
 from loa.broadcast.air.air_counters import new_values
 from loa.broadcast.air.fanout import Fanout, Parcel
@@ -40,6 +40,7 @@ FRAMES = {"group": 1_000, "unicast": 50}
 """In a turn. Endpoints renew their bindings between two."""
 FRAME_NS = 20_000_000
 PAYLOAD = bytes(160)
+PEER_RECEIVERS, PEER_S = 1_000, 5.0
 FLAT = 1.05
 GROUP = "239.77.7.7"
 BROADCAST = b"broadcast number"
@@ -113,12 +114,26 @@ def measure() -> Measured:
     growth = statistics.median(more / less for more, less in zip(many, few, strict=True))
     note = f"median of {TURNS} turns; 20 ms frames with signed blocks, the processor's time"
     most, least = f"{RECEIVERS[-1]:,}", f"{RECEIVERS[0]:,}"
+    peer = gstreamer.run(PEER_RECEIVERS, PEER_S)
+    beside = (
+        []
+        if peer is None
+        else [
+            Figure(
+                f"peer: a frame by unicast, {PEER_RECEIVERS:,} endpoints",
+                peer.cpu_us * PEER_RECEIVERS,
+                "µs",
+                "GStreamer multiudpsink, plain RTP, its encoder included",
+            )
+        ]
+    )
     return [
         Figure(f"a frame to one group, {least} endpoints", median["group", RECEIVERS[0]], "µs", note),
         Figure(f"a frame to one group, {most} endpoints", median["group", RECEIVERS[-1]], "µs"),
         Figure(f"by group, {most} / {least} endpoints", growth, "×", "median of the turns' ratios", FLAT),
         Figure(f"a frame by unicast, {least} endpoints", median["unicast", RECEIVERS[0]], "µs", "same core"),
         Figure(f"a frame by unicast, {most} endpoints", median["unicast", RECEIVERS[-1]], "µs"),
+        *beside,
         Plot(
             "The media process's work for a frame",
             "endpoints",
