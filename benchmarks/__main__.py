@@ -18,14 +18,19 @@ from benchmarks import (
     api,
     arbiter,
     fanout,
+from benchmarks import (
     growth,
     lateness,
+    link_media,
+    links,
     listeners,
     multicast,
     orders,
     paced,
+    reaction,
     speaker,
     spread,
+)
     srtp,
     store,
 )
@@ -44,6 +49,9 @@ ALL: dict[str, Callable[[], Measured]] = {
     "orders": orders.measure,
     "store": store.measure,
     "api": api.measure,
+    "links": links.measure,
+    "link_media": link_media.measure,
+    "reaction": reaction.measure,
 }
 BUSY_LOAD = 0.5
 
