@@ -18,7 +18,6 @@ from benchmarks import (
     api,
     arbiter,
     fanout,
-from benchmarks import (
     growth,
     lateness,
     link_media,
@@ -30,7 +29,6 @@ from benchmarks import (
     reaction,
     speaker,
     spread,
-)
     srtp,
     store,
 )

@@ -3,7 +3,8 @@
 {"do": "connect", "url", "first", "count", "bare"}: all at once, with the back-off of docs/protocol.md; answers when
 all are up. "drop": all connections break. "statuses" {"every_s"}: from now on; 0: no more. "listen": ask for sound
 by link, and read it at one in twenty. "heard": how late it came there, in ms, and how many packets at each. "bind":
-bind an address for each, and answer orders from now on. "orders": when they came; "forget": to begin anew.
+bind an address for each, and answer orders from now on. "orders": when they came; "forget": to begin anew, "deaf"
+to those that come by datagram.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Crowd:
                 await self.obedient.bind()
             case "forget" if self.obedient is not None:
                 self.obedient.forget()
+                self.obedient.deaf = bool(what.get("deaf"))
             case "orders" if self.obedient is not None:
                 return self.obedient.report()
             case "heard":

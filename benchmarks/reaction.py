@@ -16,7 +16,7 @@ from loa.app.api_client import ApiClient, Json
 from tests import sounds
 
 ENDPOINTS = 10_000
-ROUNDS = 6
+ROUNDS = 5
 SOUND_S = 30.0
 PRIORITY = 255
 PLAY_DELAY_MS = 400
@@ -30,7 +30,7 @@ class Rounds:
     by_link: list[float] = field(default_factory=list)
     first_sound: list[float] = field(default_factory=list)
     receipts: list[float] = field(default_factory=list)
-    stop_by_datagram: list[float] = field(default_factory=list)
+    stop: list[float] = field(default_factory=list)
     last_sound: list[float] = field(default_factory=list)
     missing: int = 0
 
@@ -46,11 +46,11 @@ def measure() -> Measured:
         said = asyncio.run(_rounds(city, crowd, folder))
     note = f"the worst of {ROUNDS} rounds, {ENDPOINTS:,} endpoints; median {{:.0f}}"
     rows: list[tuple[str, list[float], str, float]] = [
-        ("order at the last endpoint, by datagram", said.by_datagram, "ms", 100.0),
-        ("order at the last endpoint, by link", said.by_link, "ms", 500.0),
+        ("order at the last endpoint, by the way that is sooner", said.by_datagram, "ms", 100.0),
+        ("order at the last endpoint, by link alone", said.by_link, "ms", 500.0),
         ("first packet of sound", said.first_sound, "ms", 40.0),
         ("receipts of all are stored", said.receipts, "ms", 5_000.0),
-        ("stop: order at the last endpoint, by datagram", said.stop_by_datagram, "ms", 500.0),
+        ("stop: order at the last endpoint", said.stop, "ms", 500.0),
         ("stop: last packet of sound", said.last_sound, "ms", 500.0),
     ]
     return [
@@ -68,31 +68,32 @@ async def _rounds(city: City, crowd: Child, folder: Path) -> Rounds:
         sound = folder / "sound.wav"
         sound.write_bytes(sounds.wav(sounds.siren(SOUND_S)))
         programme = await api.upload("Còi thử", sound, "emergency")
-        for number in range(ROUNDS + 1):
-            this = said if number else Rounds()  # the first warms up
-            await _round(api, crowd, city, programme["id"], this)
+        await _round(api, crowd, city, programme["id"], Rounds(), deaf=False)  # warms up
+        for number in range(2 * ROUNDS):
+            await _round(api, crowd, city, programme["id"], said, deaf=number % 2 == 1)
     return said
 
 
-async def _round(api: ApiClient, crowd: Child, city: City, programme: str, said: Rounds) -> None:
-    crowd.ask(do="forget")
+async def _round(api: ApiClient, crowd: Child, city: City, programme: str, said: Rounds, *, deaf: bool) -> None:
+    """A broadcast is started and stopped. `deaf`: no order by datagram is heard, so that all come by link."""
+    crowd.ask(do="forget", deaf=deaf)
     began_ns = time.time_ns()
     broadcast = await api.start(programme, areas=[city.area], priority=PRIORITY, play_delay_ms=PLAY_DELAY_MS)
-    said.receipts.append(await _all_answered(api, broadcast, began_ns))
+    answered_ms = await _all_answered(api, broadcast, began_ns)
     stopped_ns = time.time_ns()
     await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(1.5)
     report = crowd.ask(do="orders")
     for order in report["orders"]:
-        came = order["by_datagram"]
         said.missing += order["missed"]
         if order["action"] == "Tune":
-            said.by_datagram.append((came[-1] - began_ns) / 1e6)
-            said.by_link.append((order["by_link"][-1] - began_ns) / 1e6)
-        else:
-            said.stop_by_datagram.append((came[-1] - stopped_ns) / 1e6)
-    said.first_sound.append((report["sound_ns"][0] - began_ns) / 1e6)
-    said.last_sound.append((report["sound_ns"][-1] - stopped_ns) / 1e6)
+            (said.by_link if deaf else said.by_datagram).append((order["last_ns"] - began_ns) / 1e6)
+        elif not deaf:
+            said.stop.append((order["last_ns"] - stopped_ns) / 1e6)
+    if not deaf:
+        said.receipts.append(answered_ms)
+        said.first_sound.append((report["sound_ns"][0] - began_ns) / 1e6)
+        said.last_sound.append((report["sound_ns"][-1] - stopped_ns) / 1e6)
 
 
 async def _all_answered(api: ApiClient, broadcast: Json, began_ns: int) -> float:

@@ -25,6 +25,7 @@ VERSION = 1
 MAX_MESSAGE_BYTES = 65_536
 MAX_RECEIPTS = 64
 _TIME = (1 << 63) - 1
+_LAST_STATE = int(max(ReceiptState))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class Receipt:
     @classmethod
     def from_fields(cls, f: Fields) -> Receipt:
         """The receipt in a map; WireError when there is none."""
-        state = ReceiptState(f.uint(2, least=1, most=max(ReceiptState)))
+        state = ReceiptState(f.uint(2, least=1, most=_LAST_STATE))
         started, finished = state == ReceiptState.STARTED, state == ReceiptState.FINISHED
         made = cls(
             order_id=f.octets(1, size=ID_BYTES),
@@ -254,7 +255,7 @@ class ReceiptsAck:
         pairs = []
         for value in f.array(1, most=MAX_RECEIPTS):
             p = Fields(value, "receipts ack")
-            pairs.append((p.octets(1, size=ID_BYTES), p.uint(2, least=1, most=max(ReceiptState))))
+            pairs.append((p.octets(1, size=ID_BYTES), p.uint(2, least=1, most=_LAST_STATE)))
             p.done()
         return cls(tuple(pairs))
 

@@ -124,7 +124,7 @@ class Director:
         self._on_duty()
         if self._refusing:
             raise Conflict(_GOING_DOWN)
-        targets = await self._endpoints.targeted(request.areas, request.endpoints)
+        await self._endpoints.require_targets(request.areas, request.endpoints)
         packets = await self._library.packets(request.programme)
         broadcast = request.broadcast(len(packets), self.chronicle.now_ms())
         await self._broadcasts.create(broadcast, act)
@@ -139,7 +139,7 @@ class Director:
             raise
         finally:
             del self._preparing[broadcast.id]
-        log.info("on air", programme=request.programme.title, targets=len(targets))
+        log.info("on air", programme=request.programme.title, areas=len(request.areas))
         return broadcast
 
     def _on_duty(self) -> tuple[MediaPort, EpochSecrets]:

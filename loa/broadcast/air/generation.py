@@ -15,9 +15,9 @@ from loa.codecs.signed import SigningKey
 from loa.model import BroadcastState, new_id
 from loa.timing.line import samples_to_ns
 
-LEADS_MS = (30, 500, 2_000)
-"""From the decision to the first frame: time for the order to be written down and sent. Where the store is slower,
-the broadcast is ordered anew, as a new generation, with the next."""
+LEADS_MS = (10, 500, 2_000)
+"""From the decision to the first frame: time for the order to be written down. Where that takes a little longer the
+first frames follow at once; where much longer, the broadcast is ordered anew, a new generation, with the next."""
 BLOCK_MS = 100
 """What a block covers at most; it bounds how long a live listener must wait for one."""
 GRACE_MS = 60_000

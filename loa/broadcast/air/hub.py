@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -326,16 +326,31 @@ class Hub:
             if not session.live:
                 self._forget(session)
 
-    def order(self, sessions: Sequence[Session], bundle: bytes) -> None:
-        """Send an order bundle by link."""
-        self._send_all(sessions, link_wire.encode(OrderMessage(bundle)))
+    def order(
+        self, sessions: Sequence[Session], bundle: bytes, unless: Callable[[Session], bool] = lambda _session: False
+    ) -> None:
+        """Send an order bundle by link, but for those for whom `unless` holds when it is their turn.
+
+        Who hears by link has it when this returns: their sound must not come before it.
+        """
+        message = link_wire.encode(OrderMessage(bundle))
+        by_datagram = []
+        for session in sessions:
+            if session.door is Door.LINK:
+                session.post(message)
+            else:
+                by_datagram.append(session)
+
+        def say(session: Session) -> None:
+            if not unless(session):
+                session.post(message)
+
+        self._mailing.send(by_datagram, say)
 
     def tell_all(self, statement: bytes) -> None:
         """Send a signed statement (a new key list, a beacon) over every link."""
-        self._send_all(list(self.sessions()), link_wire.encode(StatementMessage(statement)))
-
-    def _send_all(self, sessions: Sequence[Session], message: bytes) -> None:
-        self._mailing.send(sessions, lambda session: session.post(message))
+        message = link_wire.encode(StatementMessage(statement))
+        self._mailing.send(list(self.sessions()), lambda session: session.post(message))
 
     async def moved(self, endpoint_ids: Iterable[bytes]) -> None:
         """These endpoints have a new placement in the store: those that are here are sent it at once.

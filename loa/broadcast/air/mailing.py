@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from loa.broadcast.air.session import Session
 
-AT_ONCE = 200
-"""Sessions in one turn: a few milliseconds."""
+AT_ONCE = 1_000
+"""Sessions in one turn: some ten milliseconds, most of them the kernel's."""
 MAX_WAITING = 256
 """Mailings that wait for earlier ones; with one more, the first of them is sent without turns for others."""
 

@@ -1,7 +1,8 @@
 """Orders on their way to endpoints: one datagram that the media process repeats until it is answered, and the link.
 
-The datagram goes first: the link of ten thousand endpoints takes many turns of the event loop. Who has answered is
-told to the media process once a turn, however many answer in it.
+The datagram goes first: the links of ten thousand endpoints take some turns of the event loop, and whoever answers
+the datagram meanwhile needs no second copy. Who has answered is told to the media process once a turn, however many
+answer in it.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ class OrderSender:
         channels = tuple(session.channel_id for session in sessions)
         if order.datagram is not None and channels:
             media.send(SendOrder(order.order_id, order.datagram, channels))
-            self._repeating[order.order_id] = set(channels)
+            waiting = self._repeating[order.order_id] = set(channels)
             while len(self._repeating) > MAX_REPEATING:
                 self.forget(next(iter(self._repeating)))
             asyncio.get_running_loop().call_later(_FORGET_S, self.forget, order.order_id)
-        self._hub.order(sessions, order.bundle)
+            self._hub.order(sessions, order.bundle, unless=lambda session: session.channel_id not in waiting)
+        else:
+            self._hub.order(sessions, order.bundle)
 
     def answered(self, session: Session, receipts: Sequence[Receipt]) -> None:
         """An endpoint answered: its orders need not be repeated."""

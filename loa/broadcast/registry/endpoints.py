@@ -70,19 +70,11 @@ class Endpoints:
         async with self._db.read() as connection:
             return await stored.count(connection)
 
-    async def targeted(self, areas: Sequence[bytes], endpoints: Sequence[bytes]) -> Sequence[Endpoint]:
-        """The endpoints in the areas, below them, or named; each once, in the order of ids, none revoked.
-
-        NotFound for an area or endpoint that does not exist, and for an area that has been closed.
-        """
+    async def require_targets(self, areas: Sequence[bytes], endpoints: Sequence[bytes]) -> None:
+        """NotFound for an area or endpoint that does not exist, and for an area that has been closed."""
         async with self._db.read() as connection:
             _all_known("open area", areas, await stored_areas.known(connection, areas))
-            named = await stored.named(connection, endpoints)
-            _all_known("endpoint", endpoints, {endpoint.id for endpoint in named})
-            below = await stored_areas.subtrees(connection, areas)
-            found = [*named, *await stored.in_areas(connection, below)]
-        by_id = {endpoint.id: endpoint for endpoint in found if endpoint.revoked_ms is None}
-        return [by_id[endpoint_id] for endpoint_id in sorted(by_id)]
+            _all_known("endpoint", endpoints, {each.id for each in await stored.named(connection, endpoints)})
 
     async def edit(
         self,

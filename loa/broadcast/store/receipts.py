@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row, and_, func, or_, select, tuple_
@@ -17,6 +17,8 @@ from loa.broadcast.store.tables import endpoint, order_, receipt
 from loa.codecs.order_wire import Action
 from loa.errors import BadCursor
 from loa.model import ID_BYTES, ReceiptState
+
+_COLUMNS = tuple(each.name for each in fields(ReceiptRow))
 
 ReceiptKey = tuple[bytes, bytes]
 """Order id and endpoint id."""
@@ -37,7 +39,7 @@ async def load(connection: AsyncConnection, keys: Collection[ReceiptKey]) -> dic
 
 async def save(connection: AsyncConnection, rows: Sequence[ReceiptRow]) -> None:
     """Write rows, over what was there."""
-    values = [{**asdict(row), "state": int(row.state)} for row in rows]
+    values = [{**{name: getattr(row, name) for name in _COLUMNS}, "state": int(row.state)} for row in rows]
     await upsert(connection, receipt, values, key=["order_id", "endpoint_id"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from loa.broadcast.air.hub import Hub
@@ -22,13 +22,17 @@ class World:
 
     def __init__(self) -> None:
         self.told: list[Command | str] = []
+        self.spared: Callable[[Session], bool] = lambda _session: False
         self.sender = OrderSender(cast(Hub, self), self.told.append)
 
     def send(self, command: Command) -> None:
         self.told.append(command)
 
-    def order(self, sessions: Sequence[Session], bundle: bytes) -> None:
+    def order(
+        self, sessions: Sequence[Session], bundle: bytes, unless: Callable[[Session], bool] = lambda _session: False
+    ) -> None:
         self.told.append(f"{bundle.decode()} by {len(sessions)} links")
+        self.spared = unless
 
     def issue(self, order_id: bytes, sessions: Sequence[Session], datagram: bytes | None = b"datagram") -> None:
         stored = StoredOrder(order_id, bytes(16), 1, b"bundle", 0, 1)
@@ -72,6 +76,17 @@ async def test_all_who_answer_in_one_turn_are_settled_together_and_once() -> Non
     assert await world.settled() == [SettleOrder(b"o" * 16, (CHANNELS[0], CHANNELS[2]))]
     world.sender.answered(SESSIONS[0], says(ReceiptState.STARTED))
     assert await world.settled() == []
+
+
+async def test_who_has_answered_or_left_is_not_told_again_by_link() -> None:
+    world = World()
+    world.issue(b"o" * 16, SESSIONS)
+    world.sender.answered(SESSIONS[0], says(ReceiptState.RECEIVED))
+    world.sender.answered(SESSIONS[1], says(ReceiptState.REFUSED))
+    world.sender.left(SESSIONS[2])
+    assert [world.spared(each) for each in SESSIONS] == [True, False, True]
+    world.sender.forget(b"o" * 16)
+    assert not world.spared(SESSIONS[1]), "that its repeats are over says nothing of the link"
 
 
 async def test_a_refusal_and_an_answer_to_something_else_settle_nothing() -> None:

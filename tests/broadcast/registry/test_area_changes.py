@@ -151,7 +151,7 @@ async def test_a_closed_area_is_no_target_and_a_revoked_device_holds_none_open(d
     await endpoints.revoke(old.speakers["hamlet"].id, at(1))
     await areas.close(old.hamlet.id, at(2))
     with pytest.raises(NotFound, match="open area"):
-        await endpoints.targeted([old.hamlet.id], [])
+        await endpoints.require_targets([old.hamlet.id], [])
     with pytest.raises(Conflict, match="closed"):
         await endpoints.edit(old.speakers["van_dau"].id, EndpointEdit(area_id=old.hamlet.id), at(3))
     with pytest.raises(Conflict, match="revoked"):
@@ -183,7 +183,7 @@ async def test_devices_move_together_or_not_at_all(db: Database) -> None:
     with pytest.raises(Changed):
         await endpoints.move(seen | {ids[2]: 2}, old.gia_luan.id, at(1))
     assert set(await endpoints.move(seen, old.gia_luan.id, at(1))) == set(ids[:2])
-    assert {each.area_id for each in await endpoints.targeted([], ids)} == {old.gia_luan.id}
+    assert {each.area_id for each, _ in await endpoints.placed(ids)} == {old.gia_luan.id}
     with pytest.raises(Conflict, match="cannot take effect before"):
         await endpoints.move({ids[0]: 2}, old.van_dau.id, at(2), at_ms=NOW_MS)
 
