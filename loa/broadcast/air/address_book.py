@@ -20,6 +20,7 @@ REST_NS = 1_000_000_000
 """For how long an address that the kernel refused is left out of sound."""
 
 Serials = npt.NDArray[np.uint32]
+_NONE: Slots = np.zeros(0, np.intp)
 
 
 class AddressBook:
@@ -105,6 +106,8 @@ class AddressBook:
         """The slots whose address came, went, or may be used again since the last call."""
         while self._rests and self._rests[0][0] <= now_ns:
             self._changed.update(self._rests.popleft()[1].tolist())
+        if not self._changed:
+            return _NONE
         changed = np.fromiter(self._changed, np.intp, len(self._changed))
         self._changed.clear()
         return changed

@@ -49,7 +49,7 @@ class AddressTable:
         """Whose addresses these are, in the order of sending: places in the address book, if they come from one."""
         self._family = family
         self._stride = packed_bytes(family)
-        self._iovec: npt.NDArray[np.void] = np.zeros(1, IOVEC)
+        self._iovec = (ctypes.c_size_t * 2)()  # where the packet is, and its size
         self._packet = b""
         self._size = 0
         self._allot(_FIRST_CAPACITY)
@@ -88,8 +88,8 @@ class AddressTable:
     def aim(self, packet: bytes) -> None:
         """Make all headers send `packet`, and keep it alive until the next one."""
         self._packet = packet
-        self._iovec["base"][0] = ctypes.cast(ctypes.c_char_p(packet), ctypes.c_void_p).value or 0
-        self._iovec["size"][0] = len(packet)
+        self._iovec[0] = ctypes.cast(ctypes.c_char_p(packet), ctypes.c_void_p).value or 0
+        self._iovec[1] = len(packet)
 
     def _room(self, size: int) -> None:
         if size > len(self._headers):
@@ -99,7 +99,7 @@ class AddressTable:
     def _allot(self, capacity: int) -> None:
         self._names: Names = np.zeros((capacity, self._stride), np.uint8)
         self._headers = headers_for(self._names)
-        self._headers["header"]["iov"] = self._iovec.ctypes.data
+        self._headers["header"]["iov"] = ctypes.addressof(self._iovec)
         self._headers_at = self._headers.ctypes.data
 
 

@@ -10,7 +10,7 @@ import ctypes
 import gc
 import os
 import secrets
-import selectors
+import select
 import socket
 import sys
 import threading
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from loa.broadcast.air import media_messages
 from loa.broadcast.air.credit import Credit
-from loa.broadcast.air.datagram_reader import DatagramReader
+from loa.broadcast.air.datagram_reader import ROUND, DatagramReader
 from loa.broadcast.air.fanout import MAX_THREADS, Fanout, Parcel
 from loa.broadcast.air.group_sockets import GroupSockets
 from loa.broadcast.air.media_core import Batch, MediaCore
@@ -36,6 +36,9 @@ READING_NS_A_SECOND = 400_000_000
 """Of each second so much may be spent on datagrams …"""
 READING_NS_AT_ONCE = 10_000_000
 """… and so much in one go. What then does not fit the receive buffer is lost, and counted."""
+READ_EVERY_NS = 2_000_000
+"""After a read the next waits so long, unless there is more at once: what comes one by one is looked at together.
+The kernel has told when each came."""
 REPLY_PATIENCE_NS = 2_000_000
 DROPPABLE_ABOVE_BYTES = 1 << 20
 """With so much unread by control, progress and counters are dropped …"""
@@ -62,41 +65,45 @@ class MediaChild:
         self._replies = ReplyBatch(media)
         self._reading = Credit(READING_NS_A_SECOND, READING_NS_AT_ONCE)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._changed = threading.Condition()  # its lock guards the core
+        self._lock = threading.Lock()  # guards the core
+        self._alarm = threading.Lock()  # locked but to wake the sender; only the reader unlocks it
+        self._alarm.acquire()
         self._sleeps_until_ns = 0
+        self._read_again_ns = 0
         self._over = threading.Event()
         self._groups = GroupSockets(core.counters)
 
     def run(self) -> None:
         """Until the end. The sound stops with it."""
         sender = threading.Thread(target=self._send_or_die, name="sender", daemon=True)
-        selector = selectors.DefaultSelector()
-        selector.register(self._control, selectors.EVENT_READ)
-        selector.register(self._wake, selectors.EVENT_READ)
-        selector.register(self._media, selectors.EVENT_READ)
         sender.start()
-        try:
-            while not self._over.is_set():
-                self._write_events()
-                interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unread else 0)
-                selector.modify(self._control, interest)
-                ready = {key.fileobj for key, _ in selector.select()}
-                if self._wake in ready:
-                    os.eventfd_read(self._wake)
-                if self._control in ready:
-                    self._read_control()
-                if self._media in ready:
-                    self._read_media()
-        finally:
-            with self._changed:
+        control, media, armed, writing = self._control.fileno(), self._media.fileno(), True, False
+        with select.epoll() as poll:
+            poll.register(control, select.EPOLLIN)
+            poll.register(self._wake, select.EPOLLIN)
+            poll.register(media, select.EPOLLIN | select.EPOLLONESHOT)
+            try:
+                while not self._over.is_set():
+                    self._write_events()
+                    if writing != bool(self._unread):
+                        writing = not writing
+                        poll.modify(control, select.EPOLLIN | (select.EPOLLOUT if writing else 0))
+                    left_ns = 0 if armed else self._read_again_ns - time.monotonic_ns()
+                    if not armed and left_ns <= 0:
+                        poll.modify(media, select.EPOLLIN | select.EPOLLONESHOT)
+                        armed = True
+                    for ready, _ in poll.poll(None if armed else left_ns / _NS_PER_S):
+                        if ready == self._wake:
+                            os.eventfd_read(self._wake)
+                        elif ready == media:
+                            armed = False
+                            self._read_media()
+                        elif ready == control:
+                            self._read_control()
+            finally:
                 self._over.set()
-                self._changed.notify()
-            sender.join(timeout=1.0)
-            if not sender.is_alive():
-                for batch in self._core.farewell(time.monotonic_ns()):
-                    self._groups.send(batch.packet, batch.groups)
-                self._groups.close()
-            selector.close()
+                self._wake_sender()
+                sender.join(timeout=1.0)
 
     def _read_control(self) -> None:
         try:
@@ -111,29 +118,30 @@ class MediaChild:
         for command in self._commands.feed(data):
             if not isinstance(command, Command):
                 raise WireError(f"an event where a command belongs: {type(command).__name__}")
-            with self._changed:
+            with self._lock:
                 self._core.handle(command, time.monotonic_ns())
                 if self._core.closing:
                     self._over.set()
-        with self._changed:
+        with self._lock:
             due_ns = self._core.next_due_ns()
-            if due_ns is not None and due_ns < self._sleeps_until_ns:
-                self._changed.notify()
+            early = due_ns is not None and due_ns < self._sleeps_until_ns
+        if early:
+            self._wake_sender()
+
+    def _wake_sender(self) -> None:
+        if self._alarm.locked():
+            self._alarm.release()
 
     def _read_media(self) -> None:
-        """Datagrams of one read, and their answers. A flood makes it pause, so that sound has the processor."""
+        """Datagrams of one read, and their answers; when the next may be. A flood leaves the processor to sound."""
         began_ns = time.monotonic_ns()
-        if (pause_ns := self._reading.wait_ns(began_ns)) > 0:
-            self._core.counters["receive_pauses"] += 1
-            time.sleep(min(pause_ns, READING_NS_AT_ONCE) / _NS_PER_S)
-            return
         counters = self._core.counters
         try:
             arrivals = self._reader.read()
         except OSError:
             counters["receive_errors"] += 1
-            return
-        with self._changed:
+            arrivals = []
+        with self._lock:
             replies = self._core.receive_all(arrivals)
         if replies:
             outcome = self._replies.send(replies, REPLY_PATIENCE_NS)
@@ -141,10 +149,14 @@ class MediaChild:
             counters["replies_refused"] += outcome.errors
         counters["receive_lost"] = self._reader.lost
         counters["receive_unstamped"] = self._reader.unstamped
-        self._reading.spend(time.monotonic_ns() - began_ns)
+        now_ns = time.monotonic_ns()
+        self._reading.spend(now_ns - began_ns)
+        pause_ns = self._reading.wait_ns(now_ns)
+        counters["receive_pauses"] += pause_ns > 0
+        self._read_again_ns = now_ns + max(pause_ns, 0 if len(arrivals) == ROUND else READ_EVERY_NS)
 
     def _write_events(self) -> None:
-        with self._changed:
+        with self._lock:
             events = self._core.take_events()
         for event in events:
             if len(self._unread) > DROPPABLE_ABOVE_BYTES and isinstance(event, AirProgress | Counters | Tapped):
@@ -174,23 +186,22 @@ class MediaChild:
             os._exit(70)
 
     def _send_loop(self, fanout: Fanout) -> None:
-        while True:
-            with self._changed:
-                while True:
-                    if self._over.is_set():
-                        return
-                    now_ns = time.monotonic_ns()
-                    due_ns = self._core.next_due_ns()
-                    if due_ns is not None and due_ns <= now_ns:
-                        break
-                    self._sleeps_until_ns = sys.maxsize if due_ns is None else due_ns
-                    left_s = _LONGEST_SLEEP_S if due_ns is None else (due_ns - now_ns) / _NS_PER_S
-                    self._changed.wait(min(left_s, _LONGEST_SLEEP_S))
+        while not self._over.is_set():
+            with self._lock:
+                now_ns = time.monotonic_ns()
+                due_ns = self._core.next_due_ns()
+                batches: list[Batch] = []
+                if due_ns is not None and due_ns <= now_ns:
+                    batches = self._core.due(now_ns)
+                    if self._core.has_events:
+                        os.eventfd_write(self._wake, 1)
                     self._sleeps_until_ns = 0
-                batches = self._core.due(now_ns)
-                if self._core.has_events:
-                    os.eventfd_write(self._wake, 1)
-            if batches:
+                else:
+                    self._sleeps_until_ns = sys.maxsize if due_ns is None else due_ns
+            if self._sleeps_until_ns:
+                left_s = (self._sleeps_until_ns - now_ns) / _NS_PER_S
+                self._alarm.acquire(timeout=min(left_s, _LONGEST_SLEEP_S))
+            elif batches:
                 self._send(fanout, batches)
 
     def _send(self, fanout: Fanout, batches: Sequence[Batch]) -> None:
@@ -214,7 +225,7 @@ class MediaChild:
             counters["send_pending_errors"] += outcome.pending
             counters["send_waits"] += outcome.waits
             if outcome.positions:
-                with self._changed:
+                with self._lock:
                     self._core.refused(batch.table, outcome.positions, time.monotonic_ns())
         counters["chunks_helped"], counters["chunks_slow"] = fanout.helped, fanout.slow
         counters["ticks_long_20ms"] += time.monotonic_ns() - due_ns > 20_000_000

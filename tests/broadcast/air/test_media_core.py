@@ -402,6 +402,35 @@ def test_nothing_that_it_does_leaves_cycles_behind() -> None:
         gc.enable()
 
 
+def test_a_thousand_that_are_gone_without_goodbye_are_sent_to_until_their_binding_ends() -> None:
+    clock = VirtualClock()
+    core = MediaCore(epoch=bytes(8), address=("::", 7), clock=clock.monotonic_ns, nonce_key=bytes(32))
+    every = [n.to_bytes(8, "big") for n in range(1_010)]
+    for n, channel in enumerate(every):
+        core.handle(AddChannel(channel, SECRET), 0)
+        say(core, channel, n, 0)
+    core.handle(replace(START, start_ns=40 * S, audience=tuple(every)), 40 * S)
+    core.handle(frames(0, 500), 40 * S)
+    for n in range(10):  # these still speak
+        say(core, every[n], n, 40 * S)
+    assert [len(batch.table) for batch in core.due(40 * S)] == [1_010]
+    assert [len(batch.table) for batch in core.due(45 * S)] == [10]
+    assert core.counters["bindings_expired"] == 1_000
+    assert (core.counters["channels"], core.counters["channels_bound"]) == (1_010, 10)
+
+
+def say(core: MediaCore, channel: bytes, n: int, now_ns: int) -> None:
+    """A keep-alive, and the echo of the challenge where there is one."""
+    home = (f"10.2.{n // 250}.{n % 250}", 9)
+    counter = now_ns // S
+    [(reply, _)] = core.receive(
+        channel_wire.encode(Type.KEEPALIVE, channel, counter, padded(b""), SECRET), home, now_ns
+    )
+    answer = channel_wire.parse(reply)
+    if answer.type is Type.CHALLENGE:
+        core.receive(channel_wire.encode(Type.ECHO, channel, counter + 1, answer.payload, SECRET), home, now_ns)
+
+
 def test_an_audience_of_unknown_channels_is_counted(bench: Bench) -> None:
     bench.bind(ONE)
     bench.do(replace(START, audience=(ONE, b"nobody00")), Audience(START.broadcast_id, (b"nobody01", b"nobody02")))
