@@ -200,7 +200,7 @@ def build() -> models.Dashboard:
             graph(
                 "Đúng giờ · In time",
                 "percentunit",
-                "Phần gói rời máy chủ muộn · Share of the packets that left late",
+                "Phần lần phát bị muộn · Share of the times that packets left late",
                 (
                     "rate(loa_media_ticks_late_2ms_total[5m]) / (rate(loa_media_ticks_total[5m]) > 0)",
                     "muộn hơn 2 ms · later than 2 ms",

@@ -27,6 +27,7 @@ from loa.broadcast.air.media_core import Batch, MediaCore
 from loa.broadcast.air.media_messages import MessageStream
 from loa.broadcast.air.media_port import AirProgress, Command, Counters, Tapped
 from loa.broadcast.air.media_socket import open_media_socket, plain_address
+from loa.broadcast.air.preferring_lock import PreferringLock
 from loa.broadcast.air.reply_batch import ReplyBatch
 from loa.codecs.order_wire import EPOCH_BYTES
 from loa.errors import WireError
@@ -65,7 +66,7 @@ class MediaChild:
         self._replies = ReplyBatch(media)
         self._reading = Credit(READING_NS_A_SECOND, READING_NS_AT_ONCE)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lock = threading.Lock()  # guards the core
+        self._lock = PreferringLock()  # guards the core; the sender is the urgent one
         self._alarm = threading.Lock()  # locked but to wake the sender; only the reader unlocks it
         self._alarm.acquire()
         self._sleeps_until_ns = 0
@@ -118,11 +119,11 @@ class MediaChild:
         for command in self._commands.feed(data):
             if not isinstance(command, Command):
                 raise WireError(f"an event where a command belongs: {type(command).__name__}")
-            with self._lock:
+            with self._lock.ordinary:
                 self._core.handle(command, time.monotonic_ns())
                 if self._core.closing:
                     self._over.set()
-        with self._lock:
+        with self._lock.ordinary:
             due_ns = self._core.next_due_ns()
             early = due_ns is not None and due_ns < self._sleeps_until_ns
         if early:
@@ -141,7 +142,7 @@ class MediaChild:
         except OSError:
             counters["receive_errors"] += 1
             arrivals = []
-        with self._lock:
+        with self._lock.ordinary:
             replies = self._core.receive_all(arrivals)
         if replies:
             outcome = self._replies.send(replies, REPLY_PATIENCE_NS)
@@ -156,7 +157,7 @@ class MediaChild:
         self._read_again_ns = now_ns + max(pause_ns, 0 if len(arrivals) == ROUND else READ_EVERY_NS)
 
     def _write_events(self) -> None:
-        with self._lock:
+        with self._lock.ordinary:
             events = self._core.take_events()
         for event in events:
             if len(self._unread) > DROPPABLE_ABOVE_BYTES and isinstance(event, AirProgress | Counters | Tapped):
@@ -187,7 +188,7 @@ class MediaChild:
 
     def _send_loop(self, fanout: Fanout) -> None:
         while not self._over.is_set():
-            with self._lock:
+            with self._lock.urgent:
                 now_ns = time.monotonic_ns()
                 due_ns = self._core.next_due_ns()
                 batches: list[Batch] = []
@@ -225,7 +226,7 @@ class MediaChild:
             counters["send_pending_errors"] += outcome.pending
             counters["send_waits"] += outcome.waits
             if outcome.positions:
-                with self._lock:
+                with self._lock.urgent:
                     self._core.refused(batch.table, outcome.positions, time.monotonic_ns())
         counters["chunks_helped"], counters["chunks_slow"] = fanout.helped, fanout.slow
         counters["ticks_long_20ms"] += time.monotonic_ns() - due_ns > 20_000_000
