@@ -27,13 +27,13 @@ NEAR, BESIDE, FAR = PLANS = [
 def drowned(bulletin: Reference, alert: Reference) -> range:
     """The frames of the bulletin that are not heard where the alert is, in whole or in part.
 
-    One plays after the other in whole blocks of the card, and a decoder that begins anew finds back in some frames.
+    One plays after the other in whole blocks of the card; frames before the bulletin's lead its decoder in.
     """
     length_ns = len(alert.pcm) * 62_500 // 3
     first, past = (
         (at_ns - bulletin.start_ns) // FRAME_NS for at_ns in (alert.start_ns, alert.start_ns + length_ns)
     )
-    return range(first - 1, past + 8)
+    return range(first - 1, past + 2)
 
 
 async def over(stage: Stage, broadcast: Json, count: int) -> dict[str, Json]:
@@ -96,7 +96,7 @@ async def test_an_alert_to_one_speaker_takes_it_out_of_a_bulletin_and_gives_it_b
     )
     assert check.faults == []
     # In its own recording, what was drowned is silence.
-    edges_ns = (refs[0].start_ns + number * FRAME_NS for number in (not_heard[2], not_heard[-10]))
+    edges_ns = (refs[0].start_ns + number * FRAME_NS for number in (not_heard[2], not_heard[-4]))
     first, past = (int((skew.to_local(edge_ns) - at_ns) * 48_000 / 1_000_000_000) for edge_ns in edges_ns)
     assert past - first > 90 * 960
     assert not heard.pcm[first:past].any()

@@ -35,6 +35,7 @@ class Room:
         self.heard: list[NDArray[np.float32]] = []
         self.began_ns = self.local_ns
         self.events: list[Started | Finished] = []
+        self.decoders: list[ToneDecoder] = []
         self.block = BLOCK
         self.rate_hz = 48_000
 
@@ -43,10 +44,14 @@ class Room:
             return None
         return ClockEstimate(self.clock.base_from_local(local_ns) + self.error_ns, 1234, 0, 99)
 
+    def _decoder(self) -> ToneDecoder:
+        self.decoders.append(ToneDecoder())
+        return self.decoders[-1]
+
     def tune(self, of: Tune, *, order_id: bytes = ORDER, frames: range = range(100), late: bool = False) -> Sound:
         sound = Sound(of)
         receiver = self.playout.tune(
-            order_id, of, now_ns=self.local_ns, late=late, make=lambda t: BroadcastReceiver(t, ToneDecoder)
+            order_id, of, now_ns=self.local_ns, late=late, make=lambda t: BroadcastReceiver(t, self._decoder)
         )
         assert receiver is not None
         receiver.set_key(sound.media_key)
@@ -296,6 +301,8 @@ def test_what_is_pre_empted_is_neither_asked_for_nor_lost_and_plays_on() -> None
     # All but frame 5 and the 400 that the alert took, into the first of which the resampler reaches.
     assert line.finished(BULLETIN) == Finished((BULLETIN,), "end", Result(600, 0, 0, 1, 0, "end"))
     assert line.asked == {0x1111: {5}}
+    # Frame 451 is heard again, the resampler reaches back into the one before it, and four lead the decoder in.
+    assert line.room.decoders[0].decoded == [*range(5), *range(6, 52), *range(446, 1_000)]
 
 
 def test_after_a_stop_it_rejoins_with_what_is_sent_from_then_on() -> None:

@@ -86,10 +86,13 @@ class Voice:
         return interpolate(pcm, self._pcm_start, span, table)
 
     def skip_to(self, position: Fraction) -> None:
-        """Something else is heard: leave out what is due before `position`, uncounted."""
+        """Something else is heard: leave out what is due before `position`, uncounted.
+
+        The last frames before it stay, to lead the decoder in when this is heard again.
+        """
         frame = max(0, math.floor(position)) // self.tune.frame_samples
         if frame > self._next:
-            self.receiver.skip_to(self.tune.index0 + frame, counted=False)
+            self.receiver.skip_to(self.tune.index0 + frame - PREROLL_FRAMES, counted=False)
             self._forget()
             self._joined = False
 
