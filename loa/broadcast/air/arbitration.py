@@ -1,9 +1,9 @@
 """The arbiter's decisions as sound: who is taken out of which broadcast's audience, who is put back, and when.
 
 An endpoint gets no frame of what it does not play. It is taken out of the lower broadcast's audience when the last
-frame that is heard before the higher one, and one more, have been sent. It is put back one signed block before the
-end of the higher one, where that is known, and else after it: with equal play delays it has all that it needs, and
-need ask for nothing, when it has heard the higher one to its end.
+frame that is heard before the higher one, and one more, have been sent. Where the end of the higher one is known,
+it is put back just before the block that covers what is heard next: so it has all that it needs, and need ask for
+nothing, when it has heard the higher one to its end. After a stop it is put back at once.
 
 Pure: instants are handed in, and what is to be told to the media process is returned.
 """
@@ -20,10 +20,14 @@ from loa.broadcast.air.media_port import Command
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
 from loa.codecs.link_wire import Receipt
+from loa.codecs.order_wire import Tune
 from loa.model import ReceiptState
-from loa.timing.line import samples_to_ns
+from loa.timing.line import FrameGrid, samples_to_ns
 
 NS_PER_MS = 1_000_000
+_MORE_FRAMES = 3
+"""So many frames and a block before its end a broadcast gives its sessions back, which is early enough for
+`_again_ns` where the play delays are equal."""
 
 
 @dataclass(slots=True)
@@ -41,13 +45,14 @@ class Change:
 
 
 @dataclass(order=True, slots=True)
-class _Leave:
-    """Sessions that leave a broadcast's audience later, but for those that play it again before."""
+class _Later:
+    """Sessions that come into a broadcast's audience later, or go; not those of which the arbiter thinks better."""
 
     at_ns: int
     number: int
     running: Running = field(compare=False)
     sessions: set[Session] = field(compare=False)
+    come: bool = field(compare=False)
 
 
 @dataclass(order=True, slots=True)
@@ -66,7 +71,7 @@ class Arbitration:
         self._arbiter = Arbiter[Session, bytes]()
         self._running: dict[bytes, Running] = {}
         self._pre_empted: dict[bytes, int] = {}
-        self._leaves: list[_Leave] = []
+        self._later: list[_Later] = []
         self._ends: list[_End] = []
         self._numbers = count()
 
@@ -84,7 +89,7 @@ class Arbitration:
         tune = running.tune
         self._running[tune.broadcast_id] = running
         if tune.end_index is not None:
-            frames = tune.end_index - tune.index0 - tune.block_frames
+            frames = tune.end_index - tune.index0 - tune.block_frames - _MORE_FRAMES
             at_ns = tune.start_ns + samples_to_ns(max(0, frames) * tune.frame_samples)
             heapq.heappush(self._ends, _End(at_ns, next(self._numbers), running))
         precedence = precedence_of(tune.priority, tune.start_ns, tune.broadcast_id)
@@ -97,7 +102,9 @@ class Arbitration:
         change = self._give_back(running, now_ns)
         del self._running[running.broadcast.id]
         self._ends = [end for end in self._ends if end.running is not running]
+        self._later = [later for later in self._later if later.running is not running]
         heapq.heapify(self._ends)
+        heapq.heapify(self._later)
         return change
 
     def place(self, session: Session, meant_by: Collection[Running], now_ns: int) -> Change:
@@ -140,40 +147,51 @@ class Arbitration:
 
     def next_due_ns(self) -> int | None:
         """When `due` has something to do."""
-        return min((waiting[0].at_ns for waiting in (self._leaves, self._ends) if waiting), default=None)
+        return min((waiting[0].at_ns for waiting in (self._later, self._ends) if waiting), default=None)
 
     def due(self, now_ns: int) -> Change:
         """Do what is to be done by now."""
         change = Change()
-        while self._ends and self._ends[0].at_ns <= now_ns:
-            change.add(self._give_back(heapq.heappop(self._ends).running, now_ns))
-        while self._leaves and self._leaves[0].at_ns <= now_ns:
-            leave = heapq.heappop(self._leaves)
-            change.commands += leave.running.audience.leave(leave.sessions)
+        while (due_ns := self.next_due_ns()) is not None and due_ns <= now_ns:
+            if self._later and self._later[0].at_ns == due_ns:
+                later = heapq.heappop(self._later)
+                audience = later.running.audience
+                change.commands += audience.join(later.sessions) if later.come else audience.leave(later.sessions)
+            else:
+                running = heapq.heappop(self._ends).running
+                change.add(self._give_back(running, due_ns, ending=running.tune))
         return change
 
-    def _give_back(self, running: Running, now_ns: int) -> Change:
-        """Its sessions play something else when they have heard it to its end."""
+    def _give_back(self, running: Running, now_ns: int, ending: Tune | None = None) -> Change:
+        """Its sessions play something else: when they have heard its known end, or at once."""
         if running not in self:
             return Change()
         broadcast_id = running.broadcast.id
-        change = self._follow(lambda: self._arbiter.end(broadcast_id), now_ns)
+        change = self._follow(lambda: self._arbiter.end(broadcast_id), now_ns, ending=ending)
         if self._pre_empted.pop(broadcast_id, 0):
             change.pre_empted.append((running, 0))
-        self._leaves = [leave for leave in self._leaves if leave.running is not running]
-        heapq.heapify(self._leaves)
         return change
 
     def _follow(
-        self, decide: Callable[[], list[Move[Session, bytes]]], now_ns: int, stay_in: bytes | None = None
+        self,
+        decide: Callable[[], list[Move[Session, bytes]]],
+        now_ns: int,
+        *,
+        stay_in: bytes | None = None,
+        ending: Tune | None = None,
     ) -> Change:
-        """What follows from a decision. `stay_in`: who plays that no more stays in its audience."""
+        """What follows from a decision. `stay_in`: who plays that no more stays in its audience. `ending`: it was
+        made because that one will end."""
         change = Change()
         for move in decide():
             if move.after is not None:
-                change.commands += self._enter(move, self._running[move.after])
+                running = self._running[move.after]
+                at_ns = now_ns if ending is None else _again_ns(running.tune, ending)
+                change.commands += self._change(running, move.endpoints, at_ns, now_ns, come=True)
             if move.before is not None and move.before in self._arbiter and move.before != stay_in:
-                change.commands += self._leave(move, self._running[move.before], now_ns)
+                running = self._running[move.before]
+                at_ns = now_ns if move.after is None else _drowned_ns(running.tune, self._running[move.after].tune)
+                change.commands += self._change(running, move.endpoints, at_ns, now_ns, come=False)
         for broadcast_id in self._arbiter:
             pre_empted = self._arbiter.pre_empted(broadcast_id)
             if pre_empted != self._pre_empted.get(broadcast_id, 0):
@@ -181,21 +199,34 @@ class Arbitration:
                 change.pre_empted.append((self._running[broadcast_id], pre_empted))
         return change
 
-    def _enter(self, move: Move[Session, bytes], running: Running) -> list[Command]:
-        for leave in self._leaves:
-            if leave.running is running:
-                leave.sessions -= move.endpoints
-        return running.audience.join(move.endpoints)
-
-    def _leave(self, move: Move[Session, bytes], lower: Running, now_ns: int) -> list[Command]:
-        """Take sessions out of the audience of what they do not play any more, in time."""
-        at_ns = now_ns
-        if move.after is not None:
-            higher = self._running[move.after].tune
-            heard_ns = higher.start_ns + (higher.play_delay_ms + higher.fade_ms) * NS_PER_MS
-            at_ns = heard_ns - lower.tune.play_delay_ms * NS_PER_MS
-            at_ns += samples_to_ns(lower.tune.frame_samples)  # into the next frame the resampler reaches
+    def _change(
+        self, running: Running, sessions: Set[Session], at_ns: int, now_ns: int, *, come: bool
+    ) -> list[Command]:
+        """Have sessions come into an audience, or go, at an instant; what was to become of them before is void."""
+        for later in self._later:
+            if later.running is running:
+                later.sessions -= sessions
         if at_ns <= now_ns:
-            return lower.audience.leave(move.endpoints)
-        heapq.heappush(self._leaves, _Leave(at_ns, next(self._numbers), lower, set(move.endpoints)))
+            return running.audience.join(sessions) if come else running.audience.leave(sessions)
+        heapq.heappush(self._later, _Later(at_ns, next(self._numbers), running, set(sessions), come))
         return []
+
+
+def _drowned_ns(lower: Tune, higher: Tune) -> int:
+    """When the lower one's frames need not be sent any more: they would be heard when the higher one is."""
+    heard_ns = higher.start_ns + (higher.play_delay_ms + higher.fade_ms) * NS_PER_MS
+    # One more: the resampler reaches into it.
+    return heard_ns - lower.play_delay_ms * NS_PER_MS + samples_to_ns(lower.frame_samples)
+
+
+def _again_ns(lower: Tune, ending: Tune) -> int:
+    """When the lower one is to be sent again: just before the first frame of the block that covers what is heard
+    after the end of the other one."""
+    frames = (ending.end_index or ending.index0) - ending.index0
+    heard_ns = ending.start_ns + samples_to_ns(frames * ending.frame_samples) + ending.play_delay_ms * NS_PER_MS
+    grid = FrameGrid(lower.start_ns, lower.index0, lower.timestamp0, lower.frame_samples)
+    # One more: the resampler reaches back into it.
+    number = grid.index_at(heard_ns - lower.play_delay_ms * NS_PER_MS) - lower.index0 - 1
+    if lower.block_key:
+        number -= number % lower.block_frames
+    return grid.due_ns(lower.index0 + max(0, number)) - samples_to_ns(lower.frame_samples) // 2

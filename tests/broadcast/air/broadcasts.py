@@ -17,10 +17,12 @@ def running(
     *,
     start_ns: int = 0,
     frames: int = 1_000,
+    known_end: bool = True,
+    signed: bool = False,
     play_delay_ms: int = 400,
     areas: tuple[bytes, ...] = (),
 ) -> Running:
-    """Broadcast `number`, of unsigned frames that are as long as their numbers."""
+    """Broadcast `number`, of frames of 20 ms."""
     broadcast_id = number.to_bytes(16, "big")
     tune = Tune(
         broadcast_id=broadcast_id,
@@ -37,9 +39,9 @@ def running(
         volume=100,
         fade_ms=0,
         secret_serial=1,
-        block_key=b"",
+        block_key=b"k" * 32 if signed else b"",
         block_frames=5,
-        end_index=frames,
+        end_index=frames if known_end else None,
     )
     broadcast = Broadcast(
         id=broadcast_id,
