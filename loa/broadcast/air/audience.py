@@ -35,6 +35,7 @@ class Audience:
         self.groups: Counter[Address] = Counter()
         """How many listen to each group; none that nobody listens to."""
         self._group_of: dict[Session, Address] = {}
+        self._sorted: tuple[Address, ...] | None = ()  # `groups` in order; None: one has come or gone since
 
     def __contains__(self, session: Session) -> bool:
         return session.channel_id in self.by_unicast or session in self.by_link or session in self._group_of
@@ -82,6 +83,8 @@ class Audience:
         elif session.door is Door.GROUP and session.group is not None:
             self._group_of[session] = session.group
             self.groups[session.group] += 1
+            if self.groups[session.group] == 1:
+                self._sorted = None
         else:
             self.by_unicast.add(session.channel_id)
             return True
@@ -98,17 +101,20 @@ class Audience:
             self.groups[group] -= 1
             if not self.groups[group]:
                 del self.groups[group]
+                self._sorted = None
         return False
 
     def _shared(self) -> _Shared:
-        return _Shared(bool(self.by_link), tuple(sorted(self.groups)))
+        if self._sorted is None:
+            self._sorted = tuple(sorted(self.groups))
+        return _Shared(bool(self.by_link), self._sorted)
 
     def _told(self, joined: list[bytes], left: list[bytes], before: _Shared) -> list[Command]:
         """What the media process is to be told of a change. Who goes from one door to another has both for a frame
         rather than none: groups are added first, and taken away last."""
         commands: list[Command] = []
         groups = self._shared().groups
-        both = tuple(sorted({*groups, *before.groups}))
+        both = groups if groups is before.groups else tuple(sorted({*groups, *before.groups}))
         linked = bool(self.by_link)
         if linked and not before.linked:
             commands.append(media_port.Tap(self.broadcast_id, True))
