@@ -148,7 +148,9 @@ async def middleware(
             log.error("request failed", request_id=request_id, path=request.path, error=str(error))
         answer = response(problem, request_id)
     except ConnectionError:
-        raise
+        if request.transport is not None and not request.transport.is_closing():
+            raise
+        answer = web.Response(status=400)  # who asked has gone, and hears no answer
     except Exception:
         log.exception("request failed", request_id=request_id, path=request.path)
         answer = response(INTERNAL, request_id)
