@@ -184,6 +184,31 @@ def build() -> models.Dashboard:
                 ("rate(loa_hub_receipts_not_stored_total[5m])", "không ghi được · not stored"),
             )
         )
+        .with_panel(
+            graph(
+                "Loa theo cửa · Endpoints by door",
+                "short",
+                "Đường tới mỗi loa; nhường cho buổi ưu tiên hơn"
+                " · How sound goes to them; those that play something of higher priority",
+                ("loa_endpoints_bound - loa_endpoints_by_link - loa_endpoints_in_groups", "unicast"),
+                ("loa_endpoints_in_groups", "multicast"),
+                ("loa_endpoints_by_link", "kết nối TCP · by link"),
+                ("loa_endpoints_pre_empted", "nhường · pre-empted"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Người nghe qua mạng · HTTP listeners",
+                "short",
+                "Đang nghe; trong 15 phút: đến, đi, bị bỏ vì chậm, bị từ chối"
+                " · Listening; within 15 minutes: came, went, dropped, refused",
+                ("loa_listeners", "đang nghe · listening"),
+                ("increase(loa_listen_joined_total[15m])", "đến · joined"),
+                ("increase(loa_listen_gone_total[15m])", "đi · gone"),
+                ("increase(loa_listen_dropped_slow_total[15m])", "quá chậm · too slow"),
+                ("increase(loa_listen_refused_total[15m])", "từ chối · refused"),
+            )
+        )
         .with_row(dashboards.Row("Âm thanh · Sound"))
         .with_panel(
             graph(
@@ -230,6 +255,63 @@ def build() -> models.Dashboard:
                 ("rate(loa_media_dropped_unknown_total[5m])", "kênh lạ · unknown channel"),
                 ("rate(loa_media_dropped_foreign_total[5m])", "không phải của Loa · foreign"),
                 ("rate(loa_media_dropped_malformed_total[5m])", "sai dạng · malformed"),
+                ("rate(loa_media_dropped_limited_total[5m])", "quá nhiều · too many"),
+                ("rate(loa_media_receive_lost_total[5m])", "bộ đệm đầy · no room"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Gửi tới mọi loa · Fan-out",
+                "percentunit",
+                "Phần khung cần hơn 20 ms tới hết các loa; phần việc luồng khác làm hộ, làm chậm (mỗi khung)"
+                " · Share of frames that need more than 20 ms for all; pieces helped with, and held up, a frame",
+                (
+                    "rate(loa_media_ticks_long_20ms_total[5m]) / (rate(loa_media_ticks_total[5m]) > 0)",
+                    "lâu hơn 20 ms · longer than 20 ms",
+                ),
+                (
+                    "rate(loa_media_chunks_helped_total[5m]) / (rate(loa_media_ticks_total[5m]) > 0)",
+                    "làm hộ · helped",
+                ),
+                ("rate(loa_media_chunks_slow_total[5m]) / (rate(loa_media_ticks_total[5m]) > 0)", "chậm · slow"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Hệ điều hành từ chối · Refused by the kernel",
+                "pps",
+                "Theo lý do; địa chỉ được nghỉ một giây · By reason; addresses that rest for a second",
+                ("rate(loa_media_send_refused_unreachable_total[5m])", "không có đường · unreachable"),
+                ("rate(loa_media_send_refused_port_closed_total[5m])", "cổng đóng · port closed"),
+                ("rate(loa_media_send_refused_forbidden_total[5m])", "bị cấm · forbidden"),
+                ("rate(loa_media_send_refused_full_total[5m])", "bộ đệm đầy · buffer full"),
+                ("rate(loa_media_send_refused_other_total[5m])", "khác · other"),
+                ("rate(loa_media_addresses_rested_total[5m])", "nghỉ · rested"),
+                ("rate(loa_media_group_send_refused_total[5m])", "tới nhóm · to groups"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Qua kết nối TCP · By link",
+                "pps",
+                "Gói âm thanh cho mỗi loa; tin nhắn bị giữ lại vì loa nói quá nhiều"
+                " · Packets of sound for each endpoint; messages held back since their endpoint says too much",
+                ("rate(loa_hub_link_frames_sent_total[5m])", "gửi · sent"),
+                ("rate(loa_hub_link_frames_dropped_total[5m])", "bỏ · dropped"),
+                ("rate(loa_hub_messages_held_total[5m])", "giữ lại · held"),
+                ("rate(loa_hub_links_too_slow_total[5m])", "cắt vì chậm · ended, too slow"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Nhóm multicast · Multicast groups",
+                "short",
+                "Đang dùng; trong 15 phút: loa nghe được, không còn nghe được"
+                " · In use; within 15 minutes: endpoints that hear theirs, and that do not any more",
+                ("loa_media_groups", "nhóm · groups"),
+                ("loa_media_plain_outputs", "RTP thường · plain RTP"),
+                ("increase(loa_groups_heard_total[15m])", "nghe được · heard"),
+                ("increase(loa_groups_lost_total[15m])", "mất · lost"),
             )
         )
         .with_row(dashboards.Row("Máy chủ · The core"))
@@ -267,6 +349,7 @@ def build() -> models.Dashboard:
                 "short",
                 "Trong 15 phút · Within 15 minutes",
                 ("increase(loa_core_media_restarts_total[15m])", "tiến trình âm thanh chết · media restarts"),
+                ("increase(loa_core_media_events_failed_total[15m])", "lỗi chương trình · faults of control"),
                 ("increase(loa_core_broadcasts_not_written_total[15m])", "không ghi được · not written"),
                 ("changes(loa_start_time_seconds[15m])", "khởi động lại · core restarts"),
                 ("1 - loa_store_up", "kho không trả lời · store down"),

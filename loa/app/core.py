@@ -348,6 +348,7 @@ class Core(ServingProcess):
             "endpoints_in_groups": sum(session.door is Door.GROUP for session in sessions),
             "endpoints_bound": sum(session.bound or session.door is Door.LINK for session in sessions),
             "endpoints_by_link": sum(session.door is Door.LINK for session in sessions),
+            "endpoints_pre_empted": self._director.pre_empted,
             "listeners": len(self._listeners),
             "broadcasts_on_air": len(self._director.on_air()),
         }

@@ -29,6 +29,7 @@ GAUGES: Mapping[str, str] = {
     "endpoints_in_groups": "Endpoints that say that they hear by a multicast group.",
     "endpoints_bound": "Endpoints whose media channel is bound, or that listen by link: sound can reach them.",
     "endpoints_by_link": "Endpoints that get their sound by link, since no datagram reaches them.",
+    "endpoints_pre_empted": "Endpoints that play something else, counted for each broadcast that gives way.",
     "broadcasts_on_air": "Broadcasts on air.",
     "listeners": "Who listens over HTTP, to all broadcasts.",
 }

@@ -80,6 +80,11 @@ class Arbitration:
         broadcast_id = running.broadcast.id
         return broadcast_id in self._arbiter and self._running[broadcast_id] is running
 
+    @property
+    def pre_empted(self) -> int:
+        """How many sessions play something else, each counted for every broadcast that it would play instead."""
+        return sum(self._pre_empted.values())
+
     def meant(self, running: Running) -> Set[Session]:
         """The sessions that a broadcast is for, be it that they get it or something else."""
         return self._arbiter.meant(running.broadcast.id)

@@ -112,6 +112,11 @@ class Director:
         """All that is on air."""
         return tuple(self._running.values())
 
+    @property
+    def pre_empted(self) -> int:
+        """How many endpoints play something else, each counted for every broadcast that they would play instead."""
+        return self._arbitration.pre_empted
+
     # --- starting ---------------------------------------------------------------------------------------------
 
     async def start(self, request: Request, act: Act) -> Broadcast:
