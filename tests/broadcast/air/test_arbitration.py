@@ -37,12 +37,14 @@ def test_ten_thousand_are_pre_empted_and_put_back_by_one_command_each() -> None:
     change = arbitration.begin(alert, everybody, 1_000 * MS)
     assert audiences(change.commands) == [(2, channels(*everybody), set())]
     assert change.pre_empted == [(bulletin, 10_000)]
+    assert arbitration.pre_empted == 10_000
     # One frame more: the resampler reaches into it.
     assert arbitration.next_due_ns() == 1_050 * MS
     assert audiences(arbitration.due(1_050 * MS).commands) == [(1, set(), channels(*everybody))]
     change = arbitration.end(alert, 3_000 * MS)
     assert audiences(change.commands) == [(1, channels(*everybody), set())]
     assert change.pre_empted == [(bulletin, 0)]
+    assert arbitration.pre_empted == 0
 
 
 def test_an_alert_that_is_stopped_before_it_began_costs_nobody_a_frame() -> None:
