@@ -232,7 +232,7 @@ class Hub:
 
     async def _read(self, session: Session, desk: AirDesk) -> None:
         while (data := await session.receive()) is not None:
-            self.counters["messages_held"] += session.held
+            self.counters["messages_held"] += session.held > 0
             try:
                 message = link_wire.decode(data)
             except WireError as error:

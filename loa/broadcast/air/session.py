@@ -25,6 +25,9 @@ MAX_UNSENT_BYTES = 256 * 1024
 """What may wait for a slow endpoint; then the link ends, and the next one starts with what is on air."""
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 50, 100
 """What is heard of one endpoint; more is read later, and then its own sending waits."""
+MAX_HELD = 500
+"""So many messages in a row that had to wait, ten seconds of them, end the link: no endpoint has that much to say,
+and its goodbye, too, waits behind them."""
 
 
 class Transport(Protocol):
@@ -55,7 +58,7 @@ class Session:
     ceased to hear that one.
     `door_ns`: when its endpoint last asked for another door (monotonic).
     `too_slow`: it was ended because it did not take what it was sent.
-    `held`: the message that was received last had to wait, since the endpoint says too much.
+    `held`: how many messages in a row had to wait, up to the last, since the endpoint says too much.
     """
 
     endpoint: Endpoint
@@ -68,7 +71,7 @@ class Session:
     live: bool = True
     bound: bool = False
     too_slow: bool = False
-    held: bool = False
+    held: int = 0
     door: Door = Door.UNICAST
     group: Address | None = None
     offered: GroupRoute | None = None
@@ -133,14 +136,17 @@ class Session:
         self.end()
 
     async def receive(self) -> bytes | None:
-        """The endpoint's next message; None once the session has ended. LinkError as of the transport."""
+        """The endpoint's next message; None once the session has ended. LinkError as of the transport, and for an
+        endpoint that goes on saying too much."""
         if not self.live:
             return None
         try:
             async with asyncio.timeout(None) as self._reading:
                 wait_ns = self._messages.wait_ns(round(asyncio.get_running_loop().time() * 1e9))
-                self.held = wait_ns > 0
-                if self.held:
+                self.held = self.held + 1 if wait_ns else 0
+                if self.held > MAX_HELD:
+                    raise LinkError("malformed: far too many messages")
+                if wait_ns:
                     await asyncio.sleep(wait_ns / 1e9)
                 self._messages.spend()
                 return await self.transport.receive()

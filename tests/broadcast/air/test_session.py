@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from loa.broadcast.air import session as air_session
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.session import MAX_UNSENT_BYTES, MESSAGES_AT_ONCE
 from loa.codecs.link_wire import Bye, OrderMessage, SecretMessage
+from loa.errors import LinkError
 from tests.broadcast.air.sessions import Wire, session
 
 
@@ -78,6 +82,22 @@ async def test_a_flood_of_messages_is_read_so_that_others_have_their_turn() -> N
     link.end()  # also while it is made to wait
     async with asyncio.timeout(10):
         await reading
+
+
+async def test_a_flood_that_does_not_end_ends_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(air_session, "MAX_HELD", 3)
+    wire = Wire()
+    link = session(wire=wire)
+    for _ in range(2 * MESSAGES_AT_ONCE):
+        wire.coming.put_nowait(b"a status")
+
+    async def read() -> None:
+        while await link.receive() is not None:
+            pass
+
+    with pytest.raises(LinkError, match="malformed"):
+        await read()
+    assert wire.coming.qsize() > 0
 
 
 async def test_a_serial_is_sealed_once_on_a_link() -> None:
