@@ -191,7 +191,7 @@ class Director:
             raise Conflict("the media process ended meanwhile")
         if self._preparing[broadcast.id].is_set():
             return self.chronicle.ended(broadcast, BroadcastState.STOPPED, "stopped")
-        running = Running(broadcast, plan.tune, order, packets)
+        running = Running(broadcast, plan.tune, order, packets, plan.secret)
         self._take_on_air(media, running, plan)
         return running.broadcast
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from loa.broadcast.air.epoch import EpochSecrets
+from loa.broadcast.air.epoch import EpochSecret, EpochSecrets
 from loa.broadcast.air.media_port import StartAir
 from loa.broadcast.records import Broadcast, Programme
 from loa.codecs.key_schedule import MediaKey
@@ -61,11 +61,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The tune, the key of its sound, and the key of its signed blocks (None: the sound is not signed)."""
+    """The tune, the key of its sound, the key of its signed blocks (None: the sound is not signed), and the secret
+    that the first key follows from."""
 
     tune: Tune
     key: MediaKey
     block_key: SigningKey | None
+    secret: EpochSecret
 
     def valid_ms(self, now_ns: int) -> int:
         """How long from now the tune order is valid: to the end of the sound, and GRACE_MS more."""
@@ -105,6 +107,7 @@ def plan_generation(
     taken: Collection[int],
 ) -> Plan:
     """The broadcast's generation, from `start_ns` of the epoch. `taken`: SSRCs that are on air now."""
+    secret = epoch.in_force
     ssrc, block_ssrc = _free_ssrcs(taken)
     index0 = secrets.randbelow(1 << 16)
     frame_ms = request.programme.frame_samples // 48
@@ -122,13 +125,13 @@ def plan_generation(
         priority=request.priority,
         volume=request.volume,
         fade_ms=0,
-        secret_serial=epoch.serial,
+        secret_serial=secret.serial,
         block_key=block_key.public_key if block_key else b"",
         block_frames=max(1, BLOCK_MS // frame_ms),
         end_index=index0 + broadcast.frames_total,
     )
     # The key belongs to the serial that the order names, whatever is renewed while the order is written down.
-    return Plan(tune, epoch.media_key(broadcast.id, broadcast.generation), block_key)
+    return Plan(tune, secret.media_key(broadcast.id, broadcast.generation), block_key, secret)
 
 
 def _free_ssrcs(taken: Collection[int]) -> tuple[int, int]:

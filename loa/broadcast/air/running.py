@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from loa.broadcast.air.audience import Audience
+from loa.broadcast.air.epoch import EpochSecret
 from loa.broadcast.air.media_port import Frames
 from loa.broadcast.air.session import Session
 from loa.broadcast.orders.book import IssuedOrder
@@ -21,12 +22,14 @@ MAX_AREAS_MOVED_TO = 32
 
 @dataclass(eq=False, slots=True)
 class Running:
-    """A broadcast on air. `audience`: who gets its sound now, by the arbiter's decision."""
+    """A broadcast on air. `audience`: who gets its sound now, by the arbiter's decision. `secret`: the one that its
+    key follows from, held so that who comes later gets it."""
 
     broadcast: Broadcast
     tune: Tune
     order: IssuedOrder
     packets: Sequence[bytes]
+    secret: EpochSecret | None = None
     fed: int = 0
     stopping: asyncio.Task[None] | None = None
     silent: asyncio.Event = field(default_factory=asyncio.Event)

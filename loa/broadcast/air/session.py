@@ -114,10 +114,13 @@ class Session:
         return True
 
     def put_secret(self, epoch: EpochSecrets) -> None:
-        """Send the epoch secret in force, unless this link has it: a serial is sealed once on a link."""
-        if self.live and epoch.serial > self.secret_serial:
-            self.secret_serial = epoch.serial
-            self.put(epoch.sealed(self.keys))
+        """Send the epoch secrets that this link has not had: the one in force, and earlier ones by which something
+        is on air. A serial is sealed once on a link."""
+        if not self.live:
+            return
+        for secret in epoch.after(self.secret_serial):
+            self.secret_serial = secret.serial
+            self.put(secret.sealed(self.keys))
 
     def has_stood_in(self, areas: Iterable[bytes], since_ms: int) -> bool:
         """Whether the endpoint has left one of these areas since then."""

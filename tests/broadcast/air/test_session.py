@@ -111,3 +111,32 @@ async def test_a_serial_is_sealed_once_on_a_link() -> None:
     epoch.renew()
     link.put_secret(epoch)
     assert [each.serial for each in wire.said if isinstance(each, SecretMessage)] == [1, 2]
+
+
+async def test_who_comes_after_a_renewal_gets_the_secrets_of_what_is_on_air_and_no_others() -> None:
+    epoch = EpochSecrets(b"epoch id")
+    on_air = epoch.in_force
+    for _ in range(3):
+        epoch.renew()
+    on_air_too = epoch.in_force
+    epoch.renew()
+    epoch.renew()
+    wire = Wire()
+    session(wire=wire).put_secret(epoch)
+    assert [each.serial for each in wire.said if isinstance(each, SecretMessage)] == [1, 4, 6]
+    assert (on_air.serial, on_air_too.serial) == (1, 4)
+    del on_air
+    later = Wire()
+    session(wire=later).put_secret(epoch)
+    assert [each.serial for each in later.said if isinstance(each, SecretMessage)] == [4, 6]
+
+
+async def test_a_renewal_that_came_before_this_one_was_told_is_told_with_it() -> None:
+    wire, epoch = Wire(), EpochSecrets(b"epoch id")
+    link = session(wire=wire)
+    link.put_secret(epoch)
+    epoch.renew()
+    begins = epoch.in_force
+    epoch.renew()
+    link.put_secret(epoch)
+    assert [each.serial for each in wire.said if isinstance(each, SecretMessage)] == [1, begins.serial, 3]
