@@ -16,7 +16,7 @@ import aiohttp
 from loa.codecs import channel_wire, key_schedule, link_wire, signed
 from loa.codecs.channel_wire import Nack, Type
 from loa.codecs.key_schedule import Agreement, LinkKeys
-from loa.codecs.link_wire import Hello, OrderMessage, Proof, SecretMessage, WelcomeMessage
+from loa.codecs.link_wire import Hello, Message, OrderMessage, Proof, SecretMessage, WelcomeMessage
 from loa.codecs.order_wire import Bundle, Order, Stop, Tune
 from loa.codecs.rtp import nearest_index, parse_header
 from loa.codecs.signed import Kind
@@ -124,6 +124,31 @@ class Listener:
             except TimeoutError:
                 continue
         raise AssertionError("the server did not bind the address")
+
+    @property
+    def line(self) -> asyncio.Transport:
+        """What is under the link."""
+        assert self._socket is not None
+        assert self._socket._conn is not None
+        line = self._socket._conn.transport
+        assert isinstance(line, asyncio.Transport)
+        return line
+
+    async def say(self, message: Message) -> None:
+        """Say something by link; ConnectionError once it is over."""
+        assert self._socket is not None
+        await self._socket.send_bytes(link_wire.encode(message))
+
+    async def until_refused(self) -> None:
+        """Wait until the server has ended the link."""
+        assert self._reader is not None
+        await self._reader
+
+    def vanish(self) -> None:
+        """Be gone at once: the address refuses what comes, and nobody reads the link."""
+        assert self._transport is not None
+        self._transport.close()
+        self.line.pause_reading()
 
     async def disconnect(self) -> None:
         """Drop everything, without a goodbye."""
