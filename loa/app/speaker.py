@@ -27,6 +27,7 @@ from loa.edge.speaker.group_socket import join_group
 from loa.edge.speaker.link_client import LinkClient, link_url
 from loa.edge.speaker.link_session import Event, PlacementChanged, SecretReceived, Welcomed
 from loa.edge.speaker.output import LEAD_NS, CardOutput, NullOutput, Output
+from loa.edge.speaker.report import report
 from loa.edge.speaker.wav_output import WavOutput
 from loa.errors import ConfigError, LoaError
 from loa.timing.clock import Clock, SkewedClock, SystemClock, parse_skew
@@ -292,7 +293,7 @@ class Speaker:
                 self._socket.sendto(datagram, channel.server)
 
     def _status(self) -> str:
-        said = self._engine.report(self._clock.monotonic_ns())
+        said = report(self._engine, self._clock.monotonic_ns())
         return f"{said['state']}; link {said['link']}; media {said['media']}"
 
     def _write_report(self, *, last: bool = False) -> None:
@@ -300,12 +301,12 @@ class Speaker:
         if path is None or (now_ns < self._report_due_ns and not last):
             return
         self._report_due_ns = now_ns + NS_PER_S
-        report = self._engine.report(now_ns)
+        shown = report(self._engine, now_ns)
         if last:
-            report |= {"state": "stopped", "link": "down"}
+            shown |= {"state": "stopped", "link": "down"}
         temporary = path.with_name(path.name + ".new")
         try:
-            temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(shown) + "\n", encoding="utf-8")
             os.replace(temporary, path)
         except OSError as error:
             _log.warning("report not written", path=str(path), error=error.strerror)

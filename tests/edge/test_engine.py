@@ -20,6 +20,7 @@ from loa.edge.speaker.broadcast_receiver import BroadcastReceiver
 from loa.edge.speaker.engine import SpeakerEngine
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import LinkSession, Welcomed
+from loa.edge.speaker.report import report
 from loa.errors import StoreError
 from loa.model import ReceiptState
 from loa.timing.clock import SkewedClock, VirtualClock
@@ -275,7 +276,7 @@ def test_an_order_that_cannot_be_written_down_plays_nothing(
         street.run(100)
         assert not street.engine.busy
         assert street.receipts == []
-        assert street.engine.store_failures == 1
+        assert street.engine.receipts.failures == 1
     street.say(link_wire.encode(link_wire.OrderMessage(street.by.order(tune(), seq=1))))
     assert street.engine.busy
 
@@ -336,12 +337,12 @@ def test_a_link_to_another_epoch_ends_what_plays_and_forgets_the_clock(tmp_path:
     street.run(8000)
     street.air(tune())
     street.run(3000)
-    assert street.engine.report(street.local_ns)["state"] == "playing"
+    assert report(street.engine, street.local_ns)["state"] == "playing"
     street.connect(epoch=b"epoch  2")
     street.run(50)
     assert street.receipts[-1].result is not None
     assert street.receipts[-1].result.reason == "epoch"
-    assert street.engine.report(street.local_ns)["clock_error_ns"] is None
+    assert report(street.engine, street.local_ns)["clock_error_ns"] is None
 
 
 def test_receipts_that_were_not_acknowledged_come_again_on_the_next_link(tmp_path: Path) -> None:

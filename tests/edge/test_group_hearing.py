@@ -9,6 +9,7 @@ import pytest
 from loa.codecs import link_wire
 from loa.codecs.group_wire import GroupMessage, Hearing, encode_beat
 from loa.edge.speaker.group_ear import Membership
+from loa.edge.speaker.report import report
 from loa.model import ReceiptState
 from tests.edge.origin import EPOCH, NS_PER_S, tune
 from tests.edge.test_engine import BLOCK_KEY, CHAIN, MS, SERVER, Street
@@ -68,7 +69,7 @@ def test_it_is_in_the_group_for_what_its_server_sends_there(street: GroupStreet)
     assert street.engine.membership == Membership("232.1.0.1", 5004, SERVER[0])
     street.run(2_100)
     assert street.hearings == [Hearing(1, True)]
-    assert street.engine.report(street.local_ns)["group"] == "heard"
+    assert report(street.engine, street.local_ns)["group"] == "heard"
 
 
 def test_a_broadcast_by_the_group_is_heard_whole(street: GroupStreet) -> None:
@@ -141,7 +142,7 @@ def test_a_new_link_begins_without_a_group(street: GroupStreet) -> None:
     street.connect()
     assert street.engine.membership is None
     street.run(2_100)
-    assert street.engine.report(street.local_ns)["group"] == "none"
+    assert report(street.engine, street.local_ns)["group"] == "none"
     street.say(link_wire.encode(GroupMessage(1)))
     assert street.engine.membership is None
     assert ReceiptState.REFUSED not in street.states()
@@ -150,8 +151,8 @@ def test_a_new_link_begins_without_a_group(street: GroupStreet) -> None:
 def test_a_group_that_reaches_it_where_its_own_datagrams_do_not_is_left_for_the_link(street: GroupStreet) -> None:
     street.loss = 1.0
     street.run(9_000)
-    assert street.engine.report(street.local_ns)["group"] == "none"
+    assert report(street.engine, street.local_ns)["group"] == "none"
     street.loss = 0.0
     street.run(40_000)
-    assert street.engine.report(street.local_ns)["group"] == "heard"
+    assert report(street.engine, street.local_ns)["group"] == "heard"
     assert street.hearings[-1] == Hearing(1, True)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import structlog
 
-from loa.codecs import channel_wire, group_wire, key_schedule, rtp
-from loa.codecs.link_wire import Receipt, Status
+from loa.codecs import channel_wire, group_wire, rtp
+from loa.codecs.link_wire import Status
 from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.broadcast_receiver import MAX_TRANSIT_NS, BroadcastReceiver
 from loa.edge.speaker.channel import DOUBT_NS, Address, Channel
@@ -35,10 +35,13 @@ from loa.edge.speaker.link_session import (
     TimeTold,
     Welcomed,
 )
+from loa.edge.speaker.media_keys import MediaKeys
 from loa.edge.speaker.order_gate import Accepted, OrderGate, Refusal, Repeated
 from loa.edge.speaker.output import Block
-from loa.edge.speaker.playout import MAX_TUNES, Finished, Playout, Started, is_late
+from loa.edge.speaker.playout import MAX_TUNES, Playout, is_late
+from loa.edge.speaker.receipt_writer import ReceiptWriter
 from loa.edge.speaker.receipts_outbox import ReceiptsOutbox
+from loa.edge.speaker.report import UNKNOWN_ERROR_NS
 from loa.edge.speaker.trusted_time import TrustedTime
 from loa.errors import LinkError, Refused, StoreError
 from loa.model import EMERGENCY_PRIORITY, ReceiptState, id_text
@@ -51,9 +54,7 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 STATUS_IDLE_NS = 5 * NS_PER_S
 STATUS_PLAYING_NS = NS_PER_S
-UNKNOWN_ERROR_NS = (1 << 63) - 1
 MAX_DRIFT_PPB = 1_000_000
-MAX_SECRETS = 64
 MAX_OBEYED = 1024
 REPEATS_A_SECOND = 20
 ORDERS_FILE = "orders"
@@ -86,6 +87,7 @@ class SpeakerEngine:
             folder.read(ORDERS_FILE),
         )
         self.outbox = ReceiptsOutbox(lambda data: folder.write(RECEIPTS_FILE, data), folder.read(RECEIPTS_FILE))
+        self.receipts = ReceiptWriter(self.outbox, self.trusted)
         self.playout = Playout(self._playable_time)
         self.playout.volume = volume
         self.playout.time.trim_ns = identity.placement.trim_us * NS_PER_US
@@ -95,12 +97,11 @@ class SpeakerEngine:
         self.ear = GroupEar()
         self.underruns: Callable[[], int] = lambda: 0
         self.dropped = 0
-        self.store_failures = 0
         self._lock = threading.Lock()
         self._rng = rng
         self._software = software
         self._make_receiver = make_receiver
-        self._secrets: dict[int, bytes] = {}
+        self._keys = MediaKeys()
         self._repeats = TokenBucket(REPEATS_A_SECOND, REPEATS_A_SECOND)
         self._obeyed: dict[bytes, None] = {}  # by this run; a set that keeps its order
         self._clock_known = False
@@ -119,14 +120,14 @@ class SpeakerEngine:
             case Welcomed():
                 self._welcomed(event, now_ns)
             case KeyListChanged():
-                self._stored(self.identity.keep_key_list)
+                self.receipts.keep(self.identity.keep_key_list)
                 _log.info("key list", version=self.identity.authority.key_list.version)
             case SecretReceived():
                 self._take_secret(event)
             case OrderArrived():
                 self.on_order(event.bundle, now_ns)
             case PlacementChanged():
-                self._stored(lambda: self.identity.take_placement(event.envelope))
+                self.receipts.keep(lambda: self.identity.take_placement(event.envelope))
                 with self._lock:
                     self.playout.time.trim_ns = self.identity.placement.trim_us * NS_PER_US
             case BeaconReceived():
@@ -141,7 +142,7 @@ class SpeakerEngine:
                     self.channel.take_reply(event.reply, now_ns)
                     self._see_clock(now_ns)
             case ReceiptsAcked():
-                self._stored(lambda: self.outbox.acked(event.receipts))
+                self.receipts.keep(lambda: self.outbox.acked(event.receipts))
             case Closed():
                 _log.info("link closed", reason=event.reason, detail=event.detail, by_server=event.by_server)
 
@@ -294,7 +295,7 @@ class SpeakerEngine:
             )
         self.ear.tick(now_ns, sound_due=sound_due)
         for event in events:
-            self._receipts(event, now_ns)
+            self.receipts.put_event(event, now_ns)
 
     def render(self, local_ns: int, n: int, sample_rate_hz: int) -> Block:
         """A block for the output; called on its thread."""
@@ -324,26 +325,26 @@ class SpeakerEngine:
             )
         except StoreError as error:
             # Not written down, so not done. The server sends it again.
-            self.store_failures += 1
+            self.receipts.failures += 1
             _log.error("order not written down", error=str(error))
             return
         match verdict:
             case Accepted():
-                self._put(verdict.order_id, ReceiptState.RECEIVED, now_ns, more=True)
-                self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
+                self.receipts.put(verdict.order_id, ReceiptState.RECEIVED, now_ns, more=True)
+                self.receipts.put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
                 self._obey(verdict.order_id, verdict.order.action, verdict.superseded, now_ns)
             case Repeated() if not self._repeats.take(now_ns):
                 self.dropped += 1
             case Repeated():
                 if not self.outbox.again(verdict.order_id):
-                    self._put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
+                    self.receipts.put(verdict.order_id, ReceiptState.ACCEPTED, now_ns)
                 if verdict.resume is not None and self._resumable(verdict.order_id, verdict.resume, now_ns):
                     self._obey(verdict.order_id, verdict.resume, False, now_ns)
             case Refusal():
                 # No id: a bundle too broken to have one, or one refusal too many in this second.
                 if verdict.order_id is not None:
                     _log.warning("order refused", reason=verdict.reason, detail=verdict.detail)
-                    self._put(verdict.order_id, ReceiptState.REFUSED, now_ns, reason=verdict.reason)
+                    self.receipts.put(verdict.order_id, ReceiptState.REFUSED, now_ns, reason=verdict.reason)
 
     def _resumable(self, order_id: bytes, tune: Tune, now_ns: int) -> bool:
         """Whether a TUNE was obeyed by an earlier run of this speaker only, and its broadcast is not over."""
@@ -362,7 +363,7 @@ class SpeakerEngine:
         shown = id_text(action.broadcast_id)
         if superseded:
             _log.info("order superseded by a stop", broadcast=shown)
-            self._put(order_id, ReceiptState.FINISHED, now_ns)
+            self.receipts.put(order_id, ReceiptState.FINISHED, now_ns)
             return
         origin_ns = self._coarse_origin_ns(now_ns) or 0
         with self._lock:
@@ -376,7 +377,7 @@ class SpeakerEngine:
                         # What should have been heard by now is neither waited nor asked for.
                         heard = receiver.grid.index_at(origin_ns - action.play_delay_ms * NS_PER_MS)
                         receiver.skip_to(heard, counted=False)
-                    self._key(receiver)
+                    self._keys.give(receiver)
         _log.info("stop" if isinstance(action, Stop) else "tune", broadcast=shown, order=order_id.hex())
 
     def _playable(self, action: Tune | Stop) -> bool:
@@ -395,7 +396,7 @@ class SpeakerEngine:
         self.ear.new_link()
         self._status_due_ns = now_ns
         if changed:
-            self._secrets.clear()
+            self._keys.clear()
             with self._lock:
                 self.dropped += self.channel.drops if self.channel is not None else 0
                 self.channel = None
@@ -405,20 +406,11 @@ class SpeakerEngine:
         _log.info("link up", epoch=event.beacon.epoch.hex(), new_time_line=changed)
 
     def _take_secret(self, event: SecretReceived) -> None:
-        self._secrets.pop(event.serial, None)
-        self._secrets[event.serial] = event.secret
-        while len(self._secrets) > MAX_SECRETS:
-            del self._secrets[next(iter(self._secrets))]
+        self._keys.take(event.serial, event.secret)
         with self._lock:
             for receiver in self.playout.receivers:
                 if not receiver.keyed:
-                    self._key(receiver)
-
-    def _key(self, receiver: BroadcastReceiver) -> None:
-        tune = receiver.tune
-        secret = self._secrets.get(tune.secret_serial)
-        if secret is not None:
-            receiver.set_key(key_schedule.media_key(secret, tune.epoch, tune.broadcast_id, tune.generation))
+                    self._keys.give(receiver)
 
     def _playable_time(self, local_ns: int) -> ClockEstimate | None:
         return self.clock.estimate(local_ns) if self._clock_known else None
@@ -426,38 +418,6 @@ class SpeakerEngine:
     def _coarse_origin_ns(self, now_ns: int) -> int | None:
         estimate = self._playable_time(now_ns)
         return estimate.origin_ns if estimate is not None else self.trusted.coarse_origin_ns(now_ns)
-
-    def _receipts(self, event: Started | Finished, now_ns: int) -> None:
-        for order_id in event.order_ids:
-            if isinstance(event, Started):
-                self._put(
-                    order_id,
-                    ReceiptState.STARTED,
-                    now_ns,
-                    presented_ns=event.presented_ns,
-                    index=event.index,
-                    error_ns=event.error_ns,
-                )
-            else:
-                self._put(order_id, ReceiptState.FINISHED, now_ns, result=event.result)
-        _log.info(
-            "started" if isinstance(event, Started) else f"finished: {event.reason}",
-            orders=[order_id.hex() for order_id in event.order_ids],
-        )
-
-    def _put(
-        self, order_id: bytes, state: ReceiptState, now_ns: int, *, more: bool = False, **fields: object
-    ) -> None:
-        at_ms = self.trusted.utc_ms(now_ns) or 0
-        receipt = Receipt(order_id, state, at_ms, **fields)  # type: ignore[arg-type]
-        self._stored(lambda: self.outbox.put(receipt, more=more))
-
-    def _stored(self, write: Callable[[], object]) -> None:
-        try:
-            write()
-        except StoreError as error:
-            self.store_failures += 1
-            _log.error("state not written", error=str(error))
 
     # --- telling ----------------------------------------------------------------------------------------------
 
@@ -484,37 +444,3 @@ class SpeakerEngine:
                 hard_steps=self.playout.time.hard_steps + self.clock.steps,
                 volume=self.playout.playing_volume,
             )
-
-    def report(self, now_ns: int) -> dict[str, object]:
-        """How the speaker is, for people who watch it: plain JSON values."""
-        status = self.status(now_ns)
-        known = status.clock_error_ns != UNKNOWN_ERROR_NS
-        playing = bool(status.broadcast_id)
-        channel = self.channel
-        return {
-            "endpoint_id": id_text(self.identity.endpoint_id),
-            "state": "playing" if playing else "tuned" if self.busy else "idle",
-            "broadcast_id": id_text(status.broadcast_id) if playing else None,
-            "link": "up" if self.session is not None and self.session.up else "down",
-            "media": "link"
-            if self.door.by_link
-            else "bound"
-            if channel is not None and channel.bound
-            else "unbound",
-            "group": "heard" if self.ear.hearing else "not heard" if self.membership else "none",
-            "clock_error_ns": status.clock_error_ns if known else None,
-            "drift_ppb": status.drift_ppb if known else None,
-            "played": status.played,
-            "repaired": status.repaired,
-            "recovered": status.recovered,
-            "concealed": status.concealed,
-            "unsigned": status.unsigned,
-            "depth_ms": status.depth_ms,
-            "dropped": status.dropped,
-            "underruns": status.underruns,
-            "hard_steps": status.hard_steps,
-            "volume": status.volume,
-            "orders_accepted": self.gate.accepted,
-            "orders_refused": self.gate.refused,
-            "receipts_waiting": len(self.outbox),
-        }
