@@ -64,6 +64,8 @@ class Child:
                 say("started")
             case "join" if generator is not None:
                 generator.join_all()
+            case "mark" if generator is not None:
+                generator.mark()
             case "churn" if generator is not None:
                 generator.churn_per_s = float(command["per_s"])
             case "report" if generator is not None:

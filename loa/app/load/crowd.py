@@ -215,6 +215,11 @@ class Crowd:
             self.check_alive()
             await asyncio.sleep(0.1)
 
+    async def mark(self) -> None:
+        """What is measured begins now: whether the generating processes kept up before does not count."""
+        for child in self._children:
+            await child.command(do="mark")
+
     async def churn(self, per_s: float) -> None:
         """From now on so many a second leave, and come back a little later."""
         for child in self._children:

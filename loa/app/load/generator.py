@@ -35,8 +35,10 @@ from loa.timing.clock import Clock, SystemClock
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 ROUND_S = 0.01
+POLL_ROUNDS = 2
+TICK_ROUNDS = 4
 RENDER_ROUNDS = 10
-TICK_ROUNDS = 3
+"""An endpoint of the sample looks at its socket, its gaps and its card every so many rounds."""
 LATE_NS = 100 * NS_PER_MS
 """A round that comes so late is one in which this process, or its machine, was too slow for what it generates."""
 AWAY_NS = (1 * NS_PER_S, 3 * NS_PER_S)
@@ -77,6 +79,7 @@ class Generator:
             from_loopback=is_loopback(task.core_url),
         )
         self._media = MediaSockets(self.clock.utc_ns)
+        self.order_messages: dict[bytes, bytes] = {}
         self._away: deque[tuple[int, Member]] = deque()
         self._leave_debt = 0.0
         self._places: dict[int, int] = {}
@@ -145,6 +148,11 @@ class Generator:
         for member in self.members:
             member.join()
 
+    def mark(self) -> None:
+        """What is measured begins now: how this process kept up until here does not count."""
+        for name in ("rounds_late", "sample_underruns"):
+            self.tally.counts[name] = 0
+
     async def leave_all(self) -> None:
         """Nobody wants to be linked; returns when the goodbyes are on their way."""
         self.churn_per_s = 0
@@ -171,12 +179,12 @@ class Generator:
     def _round(self, rounds: int) -> None:
         now_ns = self.clock.monotonic_ns()
         utc_less_monotonic_ns = self.clock.utc_ns() - now_ns
-        for at, sampled in enumerate(self.sampled):
+        for sampled in self.sampled[rounds % POLL_ROUNDS :: POLL_ROUNDS]:
             sampled.poll(utc_less_monotonic_ns)
-            if (rounds + at) % TICK_ROUNDS == 0:
-                sampled.tick()
-            if (rounds + at) % RENDER_ROUNDS == 0:
-                sampled.render()
+        for sampled in self.sampled[rounds % TICK_ROUNDS :: TICK_ROUNDS]:
+            sampled.tick()
+        for sampled in self.sampled[rounds % RENDER_ROUNDS :: RENDER_ROUNDS]:
+            sampled.render()
         for member, timer, life, about in self.wheel.due(now_ns):
             member.wake(timer, life, about, now_ns)
         self._churn(now_ns)

@@ -15,15 +15,22 @@ MAX_GAPS = 10_000
 
 @dataclass(slots=True)
 class HeardStream:
-    """One stream at one endpoint. `index0`: its first index. `frame_ns`: from one packet to the next."""
+    """One stream at one endpoint.
+
+    index0: its first index, which is to be heard at `heard_ns` of the origin's time. frame_ns: from one packet to
+    the next. lead_ns: so long before it is heard a packet must be there.
+    """
 
     index0: int
     frame_ns: int
     end_index: int | None
     priority: int
+    heard_ns: int = 0
+    lead_ns: int = 0
     index: int = -1
     at_ns: int = 0
     preempted: int = 0
+    late: int = 0
     _gone: int = 0
     _gaps: set[int] = field(default_factory=set)
 
@@ -34,6 +41,13 @@ class HeardStream:
     def missing(self) -> int:
         """Packets between the first and the newest that have not come."""
         return self._gone + len(self._gaps)
+
+    def is_late(self, sequence: int, origin_ns: int) -> bool:
+        """Whether a packet that came at `origin_ns` is of no use any more; then it is counted."""
+        index = nearest_index(sequence, max(self.index, self.index0))
+        late = origin_ns > self.heard_ns + (index - self.index0) * self.frame_ns - self.lead_ns
+        self.late += late
+        return late
 
     def take(self, sequence: int, at_ns: int, *, silenced: bool) -> tuple[int, int | None] | None:
         """A packet came, with the low 16 bits of its index: its index, and by how many ns its distance to the one

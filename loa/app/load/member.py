@@ -10,13 +10,13 @@ from loa.app.load.link import Link
 from loa.app.load.sink_sockets import SinkSocket
 from loa.app.load.tally import Tally
 from loa.app.load.wheel import TimerWheel
-from loa.codecs import link_wire
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_client import BackOff
 from loa.edge.speaker.link_session import (
     Closed,
     Event,
     LinkSession,
+    OrderArrived,
     PlacementChanged,
     SecretReceived,
     Welcomed,
@@ -26,6 +26,7 @@ from loa.timing.clock import Clock
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 HANDSHAKE_NS = 15 * NS_PER_S
+MAX_ORDER_MESSAGES = 64
 
 
 class Timer(IntEnum):
@@ -61,6 +62,8 @@ class World(Protocol):
     rng: random.Random
     tally: Tally
     wheel: TimerWheel[Alarm]
+    order_messages: dict[bytes, bytes]
+    """Link messages that were orders, and their bundles: all endpoints are sent the same bytes."""
 
     def ask_to_join(self, member: Member) -> None:
         """Connect it when it is its turn; then `link_open` or `link_lost` is called."""
@@ -136,7 +139,13 @@ class Member:
         if link is not self._link or session is None:
             return
         now_ns = self.local_ns()
+        known = self.world.order_messages.get(data) if session.up else None
+        if known is not None:
+            self.on_event(OrderArrived(known), now_ns)
+            return
         for event in session.receive(data, now_ns):
+            if isinstance(event, OrderArrived):
+                self._remember(data, event.bundle)
             if isinstance(event, Closed):
                 self._ended_for = event.reason
                 self._send_waiting()
@@ -150,6 +159,13 @@ class Member:
                 self._is_linked(welcomed)
             self.on_event(event, now_ns)
         self._send_waiting()
+
+    def _remember(self, data: bytes, bundle: bytes) -> None:
+        """What thousands are sent is parsed once."""
+        messages = self.world.order_messages
+        messages[data] = bundle
+        while len(messages) > MAX_ORDER_MESSAGES:
+            del messages[next(iter(messages))]
 
     def link_lost(self, link: Link | None, reason: str) -> None:
         """See LinkOwner. `link` is None when there never was one."""
@@ -218,10 +234,6 @@ class Member:
         """Send an encoded link message, if the link is up."""
         if self._link is not None:
             self._link.send(message)
-
-    def send_receipts(self, receipts: tuple[link_wire.Receipt, ...]) -> None:
-        """Send receipts by the link, if it is up."""
-        self.send(link_wire.encode(link_wire.ReceiptsMessage(receipts)))
 
     def _send_waiting(self) -> None:
         if self.session is not None and self._link is not None:

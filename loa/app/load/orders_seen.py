@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from loa.codecs.authority import Authority
@@ -27,6 +28,8 @@ class OrdersSeen:
         self._authority = authority
         self._seen: OrderedDict[bytes, SeenOrder | None] = OrderedDict()
         self.refused = 0
+        self.messages: dict[Hashable, bytes] = {}
+        """Receipts as link messages, by what they say: thousands say the same at once. Its user bounds it."""
 
     def read(self, bundle: bytes, *, utc_ms: int, place: tuple[bytes, ...]) -> SeenOrder | None:
         """The order in a bundle; None, counted, for one that must not be obeyed at `place` or has expired."""

@@ -12,7 +12,20 @@ from loa.app.load.plan import LoadPlan
 from loa.app.load.tally import DOORS, Tally
 
 FORM = "loa-load/1"
+SOUND = (
+    "played",
+    "repaired",
+    "recovered",
+    "concealed",
+    "unsigned",
+    "missing",
+    "late",
+    "preempted",
+    "dropped",
+)
+"""What became of the sample's frames and packets."""
 ROUNDS_PER_S = 100
+BLOCKS_PER_S = 10
 
 
 @dataclass
@@ -63,12 +76,27 @@ def outcome(plan: LoadPlan, tally: Tally, seen: Observed, limits: Limits) -> Out
     spread = tally.frames.spread_us(max(2, gauges["sampled"] // 2))
     frames = {
         name: gauges[f"sample_{name}"]
-        for name in ("played", "repaired", "recovered", "concealed", "unsigned", "missing", "preempted", "dropped")
+        for name in (
+            "played",
+            "repaired",
+            "recovered",
+            "concealed",
+            "unsigned",
+            "missing",
+            "late",
+            "preempted",
+            "dropped",
+        )
     }
     wanted = frames["played"] + frames["recovered"] + frames["concealed"]
     packets = counts["sample_packets"] + frames["missing"]
-    rounds = seen.ran_s * ROUNDS_PER_S * max(1, gauges["processes"])
-    late = counts["rounds_late"] + counts["sample_underruns"]
+    rounds = seen.measured_s * ROUNDS_PER_S * max(1, gauges["processes"])
+    blocks = seen.measured_s * BLOCKS_PER_S * gauges["sampled"]
+    late = [
+        100 * count / of
+        for count, of in ((counts["rounds_late"], rounds), (counts["sample_underruns"], blocks))
+        if of
+    ]
     measured: dict[str, float | None] = {
         "not_bound": gauges["endpoints"] - gauges["bound"] - gauges["away"] - gauges["joining"],
         "links_lost": counts["links_lost"],
@@ -81,7 +109,7 @@ def outcome(plan: LoadPlan, tally: Tally, seen: Observed, limits: Limits) -> Out
         "receipt_p99_ms": _ms(orders["acknowledged"], 0.99),
         "ticks_late": core.get("ticks_late_20ms"),
         "frames_skipped": core.get("frames_skipped"),
-        "generator_late_percent": 100 * late / rounds if rounds else None,
+        "generator_late_percent": max(late, default=None),
     }
     figures = {
         "started_at": seen.started_at,

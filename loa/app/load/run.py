@@ -161,6 +161,7 @@ class LoadRun:
         measured_from_s = time.monotonic()
         emergencies: asyncio.Task[None] | None = None
         self._measuring = True
+        await crowd.mark()
         whole = False
         try:
             await on_air.start(programme_id)

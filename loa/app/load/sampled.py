@@ -1,6 +1,6 @@
 """An endpoint that hears everything: the reference speaker's engine, on a clock that is wrong, into a silent card.
 
-Its card asks for 100 ms at a time, at a low rate: what is heard is counted, not listened to.
+Its card asks for 100 ms at a time, at a low rate, and late: what is heard is counted, not listened to.
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ from loa.timing.clock import SkewedClock
 from loa.timing.line import samples_to_ns
 
 BLOCK_NS = 100 * NS_PER_MS
-LEAD_NS = 150 * NS_PER_MS
 CARD_RATE_HZ = 8_000
+CARD_LEAD_NS = 100 * NS_PER_MS
+"""So long before it is heard a card asks for its sound: what comes later is thrown away."""
+LAG_NS = 300 * NS_PER_MS
+"""So long after it would have been heard the sound is really rendered. What came in time is known by the kernel's
+time stamps, so a process that is held up loses nothing that a speaker would have played."""
+MOST_BEHIND_NS = 2 * NS_PER_S
 MAX_SKEW_S = 3_600
 MAX_SKEW_PPM = 80
 MAX_STREAMS = 64
@@ -66,7 +71,7 @@ class Sampled(Member):
         self._loss = loss
         self._media: socket.socket | None = None
         self._streams: dict[int, HeardStream] = {}
-        self._missing = self._preempted = 0
+        self._missing = self._preempted = self._late = 0
         self._arrivals = Arrivals(self)
         self._card_ns: int | None = None
         self._heard = Counters()
@@ -113,6 +118,8 @@ class Sampled(Member):
         media, channel = self._media, self.engine.channel
         if media is None or channel is None:
             return
+        estimate = self.engine.clock.estimate(self.local_ns())
+        origin_less_local_ns = None if estimate is None else estimate.origin_ns - self.local_ns()
         for _ in range(_READS_AT_ONCE):
             try:
                 data, ancillary, _, _ = media.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
@@ -121,15 +128,15 @@ class Sampled(Member):
             except OSError:
                 continue  # an ICMP answer to something sent before
             at_utc_ns = arrival_ns(ancillary, self.world.clock.utc_ns())
+            local_ns = self.clock.local_from_base(at_utc_ns - utc_less_monotonic_ns)
             if channel_wire.is_channel(data):
                 bundle = channel_wire.parse_order(data)
                 if bundle is not None:
                     self._note_order(bundle, "datagram", at_utc_ns)
             else:
-                self._note_sound(data, at_utc_ns)
-                if self._rng.random() < self._loss:
+                origin_ns = None if origin_less_local_ns is None else local_ns + origin_less_local_ns
+                if self._note_sound(data, at_utc_ns, origin_ns) or self._rng.random() < self._loss:
                     continue
-            local_ns = self.clock.local_from_base(at_utc_ns - utc_less_monotonic_ns)
             self.engine.on_datagram(data, channel.server, local_ns)
         self._send_due()
         if channel.bound and self.standing is Standing.LINKED:
@@ -151,13 +158,13 @@ class Sampled(Member):
         if not self.engine.busy:
             self._card_ns = None
             return
-        now_ns = self.local_ns()
+        upto_ns = self.local_ns() - LAG_NS
         if self._card_ns is None:
-            self._card_ns = now_ns + LEAD_NS
-        if self._card_ns < now_ns:
+            self._card_ns = upto_ns
+        if self._card_ns < upto_ns - MOST_BEHIND_NS:
             self.world.tally.counts["sample_underruns"] += 1
-            self._card_ns = now_ns
-        while self._card_ns <= now_ns + LEAD_NS:
+            self._card_ns = upto_ns
+        while self._card_ns <= upto_ns:
             block = self.engine.render(self._card_ns, CARD_RATE_HZ // 10, CARD_RATE_HZ)
             self._card_ns += BLOCK_NS
             for summary in block.summaries:
@@ -165,8 +172,8 @@ class Sampled(Member):
                 self._forget_stream(summary.tune.ssrc, ended=summary.reason == "end")
 
     def heard(self) -> dict[str, int]:
-        """Since it was made: frames by what became of them, packets that never came (`missing`) or were not sent to
-        it while something else was heard (`preempted`), and datagrams that were of no use.
+        """Since it was made: frames by what became of them, packets that never came (`missing`), came too late
+        (`late`), or were not sent while something else was heard (`preempted`), and datagrams that were of no use.
         """
         total = Counters()
         _add(total, self._heard)
@@ -177,6 +184,7 @@ class Sampled(Member):
         return {
             **{name: getattr(total, name) for name in _HEARD},
             "missing": self._missing + sum(stream.missing for stream in streams),
+            "late": self._late + sum(stream.late for stream in streams),
             "preempted": self._preempted + sum(stream.preempted for stream in streams),
             "dropped": status.dropped,
         }
@@ -186,6 +194,7 @@ class Sampled(Member):
         if stream is not None:
             self._missing += stream.ended() if ended else stream.missing
             self._preempted += stream.preempted
+            self._late += stream.late
 
     def clock_error_ns(self) -> int | None:
         """The bound that its clock puts on its error; None before it knows the time."""
@@ -201,24 +210,25 @@ class Sampled(Member):
             except OSError:
                 self.world.tally.counts["datagrams_unsent"] += 1
 
-    def _note_sound(self, data: bytes, at_utc_ns: int) -> None:
-        """Take down when a packet of sound came."""
+    def _note_sound(self, data: bytes, at_utc_ns: int, origin_ns: int | None) -> bool:
+        """Take down when a packet of sound came; whether that was too late for a card to play it."""
         ssrc = int.from_bytes(data[8:12], "big")
         stream = self._streams.get(ssrc)
         if stream is None or len(data) < HEADER_BYTES:
-            return
+            return False
+        sequence = int.from_bytes(data[2:4], "big")
         silenced = len(self._streams) > 1 and any(
             other.priority > stream.priority and other.at_ns > stream.at_ns for other in self._streams.values()
         )
-        took = stream.take(int.from_bytes(data[2:4], "big"), at_utc_ns, silenced=silenced)
-        if took is None:
-            return
-        index, off_ns = took
-        tally = self.world.tally
-        tally.frames.add(ssrc, index, at_utc_ns)
-        tally.counts["sample_packets"] += 1
-        if off_ns is not None:
-            tally.jitter_us.add(abs(off_ns) // 1000)
+        took = stream.take(sequence, at_utc_ns, silenced=silenced)
+        if took is not None:
+            index, off_ns = took
+            tally = self.world.tally
+            tally.frames.add(ssrc, index, at_utc_ns)
+            tally.counts["sample_packets"] += 1
+            if off_ns is not None:
+                tally.jitter_us.add(abs(off_ns) // 1000)
+        return origin_ns is not None and stream.is_late(sequence, origin_ns)
 
     def _note_order(self, bundle: bytes, door: str, at_utc_ns: int) -> None:
         utc_ms = self.engine.trusted.utc_ms(self.local_ns())
@@ -231,7 +241,10 @@ class Sampled(Member):
         action = seen.order.action
         if isinstance(action, Tune) and action.ssrc not in self._streams:
             frame_ns = int(samples_to_ns(action.frame_samples))
-            self._streams[action.ssrc] = HeardStream(action.index0, frame_ns, action.end_index, action.priority)
+            heard_ns = action.start_ns + action.play_delay_ms * NS_PER_MS
+            self._streams[action.ssrc] = HeardStream(
+                action.index0, frame_ns, action.end_index, action.priority, heard_ns, CARD_LEAD_NS
+            )
             while len(self._streams) > MAX_STREAMS:
                 self._forget_stream(next(iter(self._streams)), ended=False)
 

@@ -38,7 +38,7 @@ _SHOWN_MS = (
     ("order_first", "lệnh, đường nào nhanh hơn · order, whichever first"),
     ("order_acknowledged", "biên nhận được lưu · receipt stored"),
 )
-_SOUND = ("played", "repaired", "recovered", "concealed", "missing", "preempted")
+_SOUND = ("played", "repaired", "recovered", "concealed", "missing", "late", "preempted")
 
 
 class Screen:

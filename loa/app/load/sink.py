@@ -31,6 +31,8 @@ MAX_ORDERS = 64
 CLOCK_ERROR_NS = NS_PER_MS
 """What it says of its clock, which it does not have."""
 NACK_BEHIND_FRAMES = 3
+RECEIPT_STEP_MS = 50
+MAX_MESSAGES = 256
 
 
 @dataclass(slots=True)
@@ -236,23 +238,17 @@ class Sink(Member):
 
     def _tell(self, held: _Order, now_ns: int) -> None:
         """Send the order's receipt: the highest, and before it `received` when it is the first."""
-        order_id, action = held.seen.order_id, held.seen.order.action
-        at_ms = (now_ns + self._utc_less_local_ns) // NS_PER_MS
-        receipt = Receipt(order_id, held.state, at_ms, result=held.result)
-        if held.state is ReceiptState.STARTED and isinstance(action, Tune):
-            presented_ns = action.start_ns + action.play_delay_ms * NS_PER_MS
-            receipt = Receipt(
-                order_id,
-                held.state,
-                at_ms,
-                presented_ns=presented_ns,
-                index=action.index0,
-                error_ns=CLOCK_ERROR_NS,
-            )
+        # Rounded, so that what many say at once is put into bytes once.
+        at_ms = (now_ns + self._utc_less_local_ns) // NS_PER_MS // RECEIPT_STEP_MS * RECEIPT_STEP_MS
         first = held.state is ReceiptState.ACCEPTED and not held.acked
-        receipts = (Receipt(order_id, ReceiptState.RECEIVED, at_ms), receipt) if first else (receipt,)
-        self.send_receipts(receipts)
-        self.world.tally.counts["receipts_sent"] += len(receipts)
+        key = held.seen.order_id, held.state, first, held.result, at_ms
+        message = self._seen.messages.get(key)
+        if message is None:
+            message = self._seen.messages[key] = _receipts(held, at_ms, first=first)
+            while len(self._seen.messages) > MAX_MESSAGES:
+                del self._seen.messages[next(iter(self._seen.messages))]
+        self.send(message)
+        self.world.tally.counts["receipts_sent"] += 1 + first
 
     def _acked(self, receipts: tuple[tuple[bytes, int], ...]) -> None:
         self._arrivals.acked(receipts)
@@ -283,6 +279,24 @@ class Sink(Member):
         return link_wire.encode(
             Status(CLOCK_ERROR_NS, 0, playing.broadcast_id, max(0, played), depth_ms=playing.play_delay_ms)
         )
+
+
+def _receipts(held: _Order, at_ms: int, *, first: bool) -> bytes:
+    """The message that tells how far an order is."""
+    order_id, action = held.seen.order_id, held.seen.order.action
+    receipt = Receipt(order_id, held.state, at_ms, result=held.result)
+    if held.state is ReceiptState.STARTED and isinstance(action, Tune):
+        presented_ns = action.start_ns + action.play_delay_ms * NS_PER_MS
+        receipt = Receipt(
+            order_id,
+            held.state,
+            at_ms,
+            presented_ns=presented_ns,
+            index=action.index0,
+            error_ns=CLOCK_ERROR_NS,
+        )
+    received = (Receipt(order_id, ReceiptState.RECEIVED, at_ms),) if first else ()
+    return link_wire.encode(link_wire.ReceiptsMessage((*received, receipt)))
 
 
 _IDLE_STATUS = link_wire.encode(Status(CLOCK_ERROR_NS, 0))

@@ -83,6 +83,20 @@ def test_a_stream_of_which_nothing_came_misses_nothing_here() -> None:
     assert HeardStream(1000, 20_000_000, 2000, priority=64).ended() == 0
 
 
+@given(st.integers(0, 1 << 40), st.integers(0, 60_000), st.integers(-(10**9), 10**9))
+def test_a_packet_is_late_when_a_card_would_have_asked_for_it_before(
+    index0: int, ahead: int, early_ns: int
+) -> None:
+    heard_ns, frame_ns, lead_ns = 5 * 10**9, 20_000_000, 100_000_000
+    stream = HeardStream(index0, frame_ns, None, 64, heard_ns, lead_ns)
+    for number in range(0, ahead + 1, 30_000):
+        stream.take(index0 + number & 0xFFFF, 1, silenced=True)
+    number = ahead // 30_000 * 30_000
+    late = stream.is_late(index0 + number & 0xFFFF, heard_ns + number * frame_ns - early_ns)
+    assert late is (early_ns < lead_ns)
+    assert stream.late == late
+
+
 def test_what_was_not_sent_while_something_else_was_heard_is_not_missing() -> None:
     stream = HeardStream(1000, 20_000_000, None, priority=64)
     stream.take(1000, 1, silenced=False)
