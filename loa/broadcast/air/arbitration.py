@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Set
 from dataclasses import dataclass, field
 from itertools import count
 
-from loa.arbiter import Arbiter, Move, precedence_of
+from loa.arbiter import Arbiter, Move
 from loa.broadcast.air.media_port import Command
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
@@ -97,8 +97,7 @@ class Arbitration:
             frames = tune.end_index - tune.index0 - tune.block_frames - _MORE_FRAMES
             at_ns = tune.start_ns + samples_to_ns(max(0, frames) * tune.frame_samples)
             heapq.heappush(self._ends, _End(at_ns, next(self._numbers), running))
-        precedence = precedence_of(tune.priority, tune.start_ns, tune.broadcast_id)
-        return self._follow(lambda: self._arbiter.begin(tune.broadcast_id, precedence, sessions), now_ns)
+        return self._follow(lambda: self._arbiter.begin(tune.broadcast_id, running.precedence, sessions), now_ns)
 
     def end(self, running: Running, now_ns: int) -> Change:
         """A broadcast's last frame has been sent. Nothing, when it is over already."""

@@ -15,12 +15,11 @@ from dataclasses import replace
 
 import structlog
 
-from loa.arbiter import precedence_of
-from loa.broadcast.air.arbitration import Arbitration, Change
 from loa.broadcast.air.chronicle import Chronicle
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.generation import LEADS_MS, Plan, Request, plan_generation
+from loa.broadcast.air.hearing import Hearing
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_port import (
     AirEnded,
@@ -83,13 +82,13 @@ class Director:
         self.plain = PlainDesk(lambda command: self._try_send(self._media, command))
         """Which broadcasts unprotected outputs carry."""
         self._orders = OrderSender(hub, lambda command: self._try_send(self._media, command))
-        self._arbitration = Arbitration()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due_ns: int | None = None
         self._endings: set[asyncio.Task[None]] = set()
         self._refusing = False
         self._closing = False
         self.chronicle = Chronicle(broadcasts, self._running.get, clock)
+        self._hearing = Hearing(
+            lambda commands: self._try_send(self._media, *commands), self.chronicle.pre_empted, clock
+        )
         self.counters: Counter[str] = Counter()
 
     def open_epoch(self, media: MediaPort, epoch: EpochSecrets) -> None:
@@ -202,9 +201,8 @@ class Director:
         media.send(plan.start_air())
         self._running[running.broadcast.id] = running
         # Before the first frame, so that whoever plays it gets that too, however late the start has become.
-        self._obey(self._arbitration.begin(running, sessions, self._clock.monotonic_ns()))
-        precedence = precedence_of(running.tune.priority, running.tune.start_ns, running.broadcast.id)
-        self.plain.begin(running.broadcast.id, precedence, running.broadcast.areas)
+        self._hearing.begin(running, sessions)
+        self.plain.begin(running.broadcast.id, running.precedence, running.broadcast.areas)
         self._try_send(media, *running.next_frames(buffered=0))
         self.counters["broadcasts_started"] += 1
 
@@ -262,6 +260,11 @@ class Director:
         except MediaError:
             self.counters["media_unreached"] += 1
 
+    def _leave_air(self, running: Running) -> None:
+        """No more of it is sent: what it pre-empted is sent again where it was heard."""
+        self._hearing.end(running)
+        self.plain.end(running.broadcast.id)
+
     def _finish(self, running: Running, state: BroadcastState, reason: str) -> None:
         if self._running.pop(running.broadcast.id, None) is None:
             return
@@ -280,28 +283,28 @@ class Director:
         and the sound that it plays sent from the next frame. What was for it stays for it."""
         meant_by = []
         for running in self._running.values():
-            if running not in self._arbitration:
+            if running not in self._hearing:
                 continue
-            if session in self._arbitration.meant(running):
+            if session in self._hearing.meant(running):
                 meant_by.append(running)
             elif running.means(session):
                 meant_by.append(running)
                 self._hub.order([session], running.order.bundle)
-        self._obey(self._arbitration.place(session, meant_by, self._clock.monotonic_ns()))
+        self._hearing.place(session, meant_by)
 
     def left(self, session: Session) -> None:
         """An endpoint's channel is gone. The media process has dropped it by itself."""
-        self._obey(self._arbitration.gone(session, self._clock.monotonic_ns()))
+        self._hearing.gone(session)
         self._orders.left(session)
 
     def door_changed(self, session: Session, before: Door) -> None:
         """An endpoint's door or group is another: what it hears goes on by that one, from the next frame."""
-        self._obey(self._arbitration.door_changed(session))
+        self._hearing.door_changed(session)
 
     def answered(self, session: Session, receipts: Sequence[Receipt]) -> None:
         """An endpoint answered."""
         self._orders.answered(session, receipts)
-        self._obey(self._arbitration.answered(session, receipts, self._clock.monotonic_ns()))
+        self._hearing.answered(session, receipts)
 
     async def order_anew(self, revoked: Collection[bytes]) -> None:
         """Order again, by the key in use, what is on air by the order of a key in `revoked` (ids): who comes later
@@ -321,32 +324,6 @@ class Director:
                 continue
             running.order = order
             self._orders.send(self._media, order, self._meant(running))
-
-    # --- who hears what ---------------------------------------------------------------------------------------
-
-    def _leave_air(self, running: Running) -> None:
-        """No more of it is sent: what it pre-empted is sent again where it was heard."""
-        self._obey(self._arbitration.end(running, self._clock.monotonic_ns()))
-        self.plain.end(running.broadcast.id)
-
-    def _obey(self, change: Change) -> None:
-        """Have the media process do what the arbiter has decided, and note down what that pre-empts."""
-        self._try_send(self._media, *change.commands)
-        for running, endpoints in change.pre_empted:
-            self.chronicle.pre_empted(running, endpoints)
-        due_ns = self._arbitration.next_due_ns()
-        if due_ns == self._due_ns:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due_ns, self._timer = due_ns, None
-        if due_ns is not None:
-            delay_s = (due_ns - self._clock.monotonic_ns()) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, delay_s), self._changes_due)
-
-    def _changes_due(self) -> None:
-        self._due_ns = self._timer = None
-        self._obey(self._arbitration.due(self._clock.monotonic_ns()))
 
     # --- the media process tells ------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from loa.arbiter import Precedence, precedence_of
 from loa.broadcast.air.audience import Audience
 from loa.broadcast.air.epoch import EpochSecret
 from loa.broadcast.air.media_port import Frames
@@ -42,6 +43,11 @@ class Running:
         self.audience = Audience(self.broadcast.id)
         self._areas = frozenset(self.broadcast.areas)
         self._endpoints = frozenset(self.broadcast.endpoints)
+
+    @property
+    def precedence(self) -> Precedence:
+        """Where it stands among others, by its order."""
+        return precedence_of(self.tune.priority, self.tune.start_ns, self.tune.broadcast_id)
 
     def names(self, session: Session) -> bool:
         """Whether the targets name this endpoint, or an area in which it stands now."""
