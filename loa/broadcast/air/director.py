@@ -114,7 +114,7 @@ class Director:
     @property
     def pre_empted(self) -> int:
         """How many endpoints play something else, each counted for every broadcast that they would play instead."""
-        return self._arbitration.pre_empted
+        return self._hearing.pre_empted
 
     # --- starting ---------------------------------------------------------------------------------------------
 

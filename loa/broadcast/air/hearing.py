@@ -19,13 +19,13 @@ class Hearing:
     def __init__(
         self,
         tell_media: Callable[[Sequence[Command]], None],
-        pre_empted: Callable[[Running, int], None],
+        note_pre_empted: Callable[[Running, int], None],
         clock: Clock,
     ) -> None:
-        """`tell_media`: sends commands to the media process if there is one; it does not raise. `pre_empted`: hears
-        at how many endpoints a broadcast is pre-empted, whenever that number changes."""
+        """`tell_media`: sends commands to the media process if there is one; it does not raise. `note_pre_empted`:
+        hears at how many endpoints a broadcast is pre-empted, whenever that number changes."""
         self._tell_media = tell_media
-        self._pre_empted = pre_empted
+        self._note_pre_empted = note_pre_empted
         self._clock = clock
         self._arbitration = Arbitration()
         self._timer: asyncio.TimerHandle | None = None
@@ -34,6 +34,11 @@ class Hearing:
     def __contains__(self, running: Running) -> bool:
         """Whether who comes now can still hear it."""
         return running in self._arbitration
+
+    @property
+    def pre_empted(self) -> int:
+        """How many endpoints play something else, each counted for every broadcast that they would play instead."""
+        return self._arbitration.pre_empted
 
     def meant(self, running: Running) -> Set[Session]:
         """The sessions that a broadcast is for, be it that they hear it or something else."""
@@ -66,7 +71,7 @@ class Hearing:
     def _obey(self, change: Change) -> None:
         self._tell_media(change.commands)
         for running, endpoints in change.pre_empted:
-            self._pre_empted(running, endpoints)
+            self._note_pre_empted(running, endpoints)
         due_ns = self._arbitration.next_due_ns()
         if due_ns == self._due_ns:
             return
