@@ -105,6 +105,10 @@ class MediaChild:
                 self._over.set()
                 self._wake_sender()
                 sender.join(timeout=1.0)
+                if not sender.is_alive():
+                    for batch in self._core.farewell(time.monotonic_ns()):
+                        self._groups.send(batch.packet, batch.groups)
+                    self._groups.close()
 
     def _read_control(self) -> None:
         try:

@@ -26,21 +26,28 @@ from loa.broadcast.air.media_port import (
     Counters,
     Event,
     Frames,
+    GroupRoute,
     MediaPort,
+    PlainOutput,
     Ready,
     Shutdown,
     StartAir,
+    UsePlain,
 )
 from loa.broadcast.air.media_process import start_media_process
 from loa.codecs import channel_wire
 from loa.codecs.channel_wire import Nack, Probe, ProbeReply, Type, padded
+from loa.codecs.multicast import SAP_PORT, sap_host
 from loa.codecs.rtp import PT_OPUS
 from loa.codecs.srtp import SrtpContext
+from loa.edge.speaker.group_ear import Membership
+from loa.edge.speaker.group_socket import join_group
 from loa.errors import MediaError
 
 SECRET = bytes(range(32))
 FRAMES = 50
 INDEX0 = 65_520
+WAIT_S = 10
 START = StartAir(
     broadcast_id=bytes(16),
     generation=1,
@@ -243,6 +250,27 @@ def test_it_ends_when_it_is_told(run: Run) -> None:
         control.media.send(Shutdown())
         assert [event async for event in control.events] == []
         await control.media.close()
+
+    run(ended())
+
+
+def test_at_its_end_it_says_that_its_unprotected_outputs_are_over(run: Run) -> None:
+    route = GroupRoute("239.7.0.3", 5004, ttl=1, interface="", loop=True, source="127.0.0.1")
+    there, gone = os.urandom(16), os.urandom(16)  # others may be announced there too
+
+    async def heard(announced: socket.socket, wanted: bytes) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while await asyncio.get_running_loop().sock_recv(announced, 2_048) != wanted:
+                pass
+
+    async def ended() -> None:
+        with join_group(Membership(sap_host(route.host), SAP_PORT, route.source)) as announced:
+            control = Control(await start_media_process("127.0.0.1", 0))
+            await control.wait(Ready)
+            control.media.send(UsePlain((PlainOutput(b"area", route, there, gone),)))
+            await heard(announced, there)
+            await control.media.close()
+            await heard(announced, gone)
 
     run(ended())
 
