@@ -13,6 +13,9 @@ from loa.config import CoreConfig
 from loa.errors import ConfigError
 
 SHUTDOWN_S = 2.0
+IDLE_S = 75.0
+"""A connection on which nothing is asked, or no question comes to its end, is closed after this: longer than what a
+proxy keeps for later."""
 BACKLOG = 4096
 """Connections that the kernel holds until they are taken: a city comes back at once."""
 
@@ -32,7 +35,7 @@ async def serve(application: web.Application, config: CoreConfig, stack: context
     if config.tls_cert is not None and config.tls_key is not None:
         tls = ServerTls(config.tls_cert, config.tls_key)
         in_background(stack, tls.run())
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=IDLE_S)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     context = None if tls is None else tls.context
