@@ -37,8 +37,9 @@ class Seen:
     def come(self, end: LinkEnd, at_ns: int) -> None:
         """It has come to an endpoint; the first time it is answered."""
         if end.number not in self.first:
-            self.first[end.number] = at_ns
             end.send(self.answer)
+        # What the kernel had first may be read last.
+        self.first[end.number] = min(at_ns, self.first.get(end.number, at_ns))
 
 
 class Obedient:

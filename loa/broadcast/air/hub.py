@@ -24,6 +24,7 @@ from loa.broadcast.air.link_sound import LinkSound
 from loa.broadcast.air.mailing import Mailing
 from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
 from loa.broadcast.air.session import Session, Transport
+from loa.broadcast.air.turnstile import Turnstile
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.records import Endpoint
@@ -47,6 +48,8 @@ from loa.errors import LinkError, LoaError, MediaError, StoreError, WireError
 from loa.timing.clock import Clock
 
 HANDSHAKE_TIMEOUT_S = 10.0
+MESSAGES_A_TURN = 128
+"""Messages of endpoints in one turn of the event loop: some five milliseconds of receipts."""
 DOOR_CHANGES_NS = 1_000_000_000
 """An endpoint may ask for another door so often."""
 _MOVES_AT_ONCE = 50
@@ -99,6 +102,7 @@ class Hub:
         self._epoch: EpochSecrets | None = None
         self._desk: AirDesk | None = None
         self._half_open = HalfOpen()
+        self._heard = Turnstile(MESSAGES_A_TURN)
         self._mailing = Mailing()
         self._departures = Departures()
         self.counters: Counter[str] = Counter()
@@ -232,6 +236,8 @@ class Hub:
 
     async def _read(self, session: Session, desk: AirDesk) -> None:
         while (data := await session.receive()) is not None:
+            came_ns = self._clock.monotonic_ns()
+            await self._heard.enter()
             self.counters["messages_held"] += session.held > 0
             try:
                 message = link_wire.decode(data)
@@ -245,7 +251,7 @@ class Hub:
             elif isinstance(message, Hearing):
                 self.groups.heard(session, message)
             elif isinstance(message, ClockProbe):
-                self._tell_time(session, message)
+                self._tell_time(session, message, came_ns)
             elif isinstance(message, DoorMessage):
                 self._change_door(session, message, desk)
             elif isinstance(message, Bye):
@@ -263,8 +269,7 @@ class Hub:
             return
         session.put(ReceiptsAck(tuple(acks)))
 
-    def _tell_time(self, session: Session, probe: ClockProbe) -> None:
-        came_ns = self._clock.monotonic_ns()
+    def _tell_time(self, session: Session, probe: ClockProbe, came_ns: int) -> None:
         if self._epoch is not None:
             session.put(ClockReply(self._epoch.epoch, probe.t1_ns, came_ns, self._clock.monotonic_ns()))
 
