@@ -17,6 +17,7 @@ from benchmarks import (
     Measured,
     api,
     arbiter,
+    everything,
     fanout,
     growth,
     lateness,
@@ -27,6 +28,7 @@ from benchmarks import (
     orders,
     paced,
     reaction,
+    soak,
     speaker,
     spread,
     srtp,
@@ -50,7 +52,11 @@ ALL: dict[str, Callable[[], Measured]] = {
     "links": links.measure,
     "link_media": link_media.measure,
     "reaction": reaction.measure,
+    "everything": everything.measure,
+    "soak": soak.measure,
 }
+BY_NAME_ONLY = frozenset({"soak"})
+"""Too long to be run with the others."""
 BUSY_LOAD = 0.5
 
 
@@ -83,7 +89,9 @@ def line(figure: Figure) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(ALL)}; all when none is named")
+    parser.add_argument(
+        "names", nargs="*", help=f"of {', '.join(ALL)}; all but {', '.join(BY_NAME_ONLY)} when none is named"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in ALL]
@@ -97,7 +105,7 @@ def main() -> None:
     if float(about["load_1min"]) > BUSY_LOAD * int(about["cores"]):
         print("the machine was busy: the figures are worse than it could do", file=sys.stderr)
     result: dict[str, list[dict[str, object]]] = {}
-    for name in options.names or ALL:
+    for name in options.names or [name for name in ALL if name not in BY_NAME_ONLY]:
         began = time.monotonic()
         measured = ALL[name]()
         print(f"\n{name} ({time.monotonic() - began:.1f} s)")

@@ -13,19 +13,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import aiohttp
 
 from benchmarks import Figure
 from loa.app.api_client import ApiClient
+from loa.app.load import Crowd, LoadPlan
 from tests import sounds
 
 SPEAKERS = 500
 REQUESTS_PER_S = 200
 SECONDS = 20.0
 SOUND_S = 60.0
+JOIN_S = 60.0
 TURNS = 5
 TURN_S = 1.5
 CONNECTIONS = 8
@@ -62,20 +64,16 @@ def _start(stack: ExitStack, arguments: list[str], folder: Path, **environment: 
 
 
 async def _measure(stack: ExitStack, url: str, token: str, folder: Path) -> list[Figure]:
-    async with ApiClient(url, token) as api:
+    async with ApiClient(url, token) as api, AsyncExitStack() as speakers:
         area = await api.create_area("Phường thử", "commune")
         sound = folder / "sound.wav"
         sound.write_bytes(sounds.wav(sounds.siren(SOUND_S)))
         programme = await api.upload("Còi thử", sound)
-        crowd = _start(stack, ["-m", "benchmarks.crowd", url, str(folder / "crowd")], folder)
-        assert crowd.stdin is not None
-        assert crowd.stdout is not None
-        for number in range(SPEAKERS):
-            crowd.stdin.write(await api.enrolment_code(area, f"Loa {number}") + "\n")
-        crowd.stdin.write("\n")
-        crowd.stdin.flush()
-        if await asyncio.to_thread(crowd.stdout.readline) != "ready\n":
-            raise RuntimeError("the crowd did not come")
+        crowd = await speakers.enter_async_context(
+            Crowd(url, LoadPlan(SPEAKERS, processes=1, sample=0), folder / "crowd")
+        )
+        await crowd.enrol(api, area)
+        await crowd.join(JOIN_S)
         device = (await api.call("GET", "/api/v1/endpoints?limit=1"))["items"][0]
         shown = json.dumps(await api.call("GET", f"/api/v1/endpoints/{device['id']}"))
         broadcast = await api.start(programme["id"], areas=[area])

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from benchmarks.drop import drop_all
+from loa.app.load.sink_sockets import drop_all
 from loa.broadcast.air.media_port import Address
 from loa.codecs import channel_wire
 from loa.codecs.channel_wire import Type, padded

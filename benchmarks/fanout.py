@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks import Figure
-from benchmarks.drop import drop_all
+from loa.app.load.sink_sockets import drop_all
 from loa.broadcast.air.address_table import AddressTable
 from loa.broadcast.air.air_counters import new_values
 from loa.broadcast.air.fanout import Fanout

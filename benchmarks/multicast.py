@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks import Figure, Measured, Plot, gstreamer
-from benchmarks.drop import drop_all
+from loa.app.load.sink_sockets import drop_all
 from loa.broadcast.air.air_counters import new_values
 from loa.broadcast.air.fanout import Fanout, Parcel
 from loa.broadcast.air.group_sockets import GroupSockets

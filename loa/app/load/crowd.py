@@ -221,9 +221,11 @@ class Crowd:
             await child.command(do="mark")
 
     async def churn(self, per_s: float) -> None:
-        """From now on so many a second leave, and come back a little later."""
-        for child in self._children:
-            await child.command(do="churn", per_s=per_s / len(self._children))
+        """From now on so many a second leave, and come back a little later. The sample stays."""
+        deaf = sum(len(share.numbers) for share in self.shares if not share.sampled)
+        for child, share in zip(self._children, self.shares, strict=True):
+            if not share.sampled:
+                await child.command(do="churn", per_s=per_s * len(share.numbers) / deaf)
 
     async def report(self) -> Tally:
         """All that was counted until now."""
