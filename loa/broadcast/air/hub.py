@@ -158,7 +158,7 @@ class Hub:
         except LinkError as error:
             reason, _, detail = str(error).partition(": ")
             if reason != "closed":
-                self._refuse(transport, reason, detail)
+                self._refuse(transport, reason, detail, session)
         except LoaError as error:
             log.error("a link could not be served", error=str(error))
             self._refuse(transport, "shutdown", "the core cannot serve now, come again")
@@ -238,6 +238,8 @@ class Hub:
         while (data := await session.receive()) is not None:
             came_ns = self._clock.monotonic_ns()
             await self._heard.enter()
+            if not session.live:
+                return  # replaced or revoked meanwhile: what it says counts no more
             self.counters["messages_held"] += session.held > 0
             try:
                 message = link_wire.decode(data)
@@ -251,7 +253,9 @@ class Hub:
             elif isinstance(message, Hearing):
                 self.groups.heard(session, message)
             elif isinstance(message, ClockProbe):
-                self._tell_time(session, message, came_ns)
+                if self._epoch is not None:
+                    reply = ClockReply(self._epoch.epoch, message.t1_ns, came_ns, self._clock.monotonic_ns())
+                    session.put(reply)
             elif isinstance(message, DoorMessage):
                 self._change_door(session, message, desk)
             elif isinstance(message, Bye):
@@ -269,10 +273,6 @@ class Hub:
             return
         session.put(ReceiptsAck(tuple(acks)))
 
-    def _tell_time(self, session: Session, probe: ClockProbe, came_ns: int) -> None:
-        if self._epoch is not None:
-            session.put(ClockReply(self._epoch.epoch, probe.t1_ns, came_ns, self._clock.monotonic_ns()))
-
     def _change_door(self, session: Session, message: DoorMessage, desk: AirDesk) -> None:
         before = session.door
         if message.by_link is (before is Door.LINK):
@@ -285,9 +285,9 @@ class Hub:
         self.counters["doors_to_link" if message.by_link else "doors_to_unicast"] += 1
         desk.door_changed(session, before)
 
-    def _refuse(self, transport: Transport, reason: str, detail: str) -> None:
+    def _refuse(self, transport: Transport, reason: str, detail: str, of: Session | None = None) -> None:
         self.counters[f"refused_{reason}"] += 1
-        log.info("link refused", reason=reason, detail=detail)
+        log.info("link refused", reason=reason, detail=detail, endpoint=None if of is None else of.endpoint.name)
         try:
             transport.send(link_wire.encode(Bye(reason[:32], detail[:256])))
         except LinkError:
