@@ -28,6 +28,7 @@ from loa.broadcast.air.media_port import (
     AirProgress,
     AskCounters,
     ChannelBound,
+    ChannelLoud,
     ChannelUnbound,
     Counters,
     Event,
@@ -307,6 +308,10 @@ class Core(ServingProcess):
                 self._hub.channel_bound(event.channel_id)
             case ChannelUnbound():
                 self._hub.channel_unbound(event.channel_id)
+            case ChannelLoud(channel_id):
+                of = next((each for each in self._hub.sessions() if each.channel_id == channel_id), None)
+                if of is not None:
+                    log.warning("an endpoint sends far too many datagrams", endpoint=of.endpoint.name)
             case AirProgress():
                 self._director.progress(event)
             case AirEnded():

@@ -107,6 +107,8 @@ async def test_who_behaves_hears_every_frame_of_a_core_that_is_besieged(stage: S
     # One frame may have been on its way.
     assert [len(each.raw) - before <= 1 for each, before in zip(revoked, heard, strict=True)] == [True, True]
     assert counted["loa_core_media_restarts_total"] == 0
+    log = (tmp_path / "core.log").read_text(encoding="utf-8").splitlines()
+    assert any("far too many datagrams" in line and '"inside"' in line for line in log)
     for name in ("media_dropped_limited", "media_dropped_mac", "hub_messages_held", "hub_refused_timeout"):
         assert counted[f"loa_{name}_total"] > 0, name
 

@@ -31,6 +31,8 @@ MISSES_A_REPAIR = 16
 """So many packets that are not there cost as much as one that is: to look for them takes time, too."""
 DATAGRAMS_A_SECOND, DATAGRAMS_AT_ONCE = 100, 300
 """What one channel may say. An endpoint that asks for repair in every frame says 50."""
+LOUD_AGAIN_NS = 60_000_000_000
+"""That a channel says too much is told again after this; of ten channels at once, and then of one a second."""
 
 Reply = tuple[bytes, bytes]
 """A packet and the packed address it goes to."""
@@ -49,6 +51,7 @@ class Channel:
     address: bytes = b""
     """Packed; empty: none."""
     bound_until_ns: int = 0
+    loud_until_ns: int = 0
     datagrams: Credit = field(default_factory=lambda: Credit(DATAGRAMS_A_SECOND, DATAGRAMS_AT_ONCE))
     repairs: Credit = field(default_factory=lambda: Credit(REPAIRS_A_SECOND, REPAIRS_AT_ONCE))
 
@@ -78,6 +81,8 @@ class Channels:
         self._channels: dict[bytes, Channel] = {}
         self._bound: OrderedDict[bytes, Channel] = OrderedDict()  # the first ends first
         self.newly_bound: list[tuple[bytes, bytes]] = []
+        self.newly_loud: list[bytes] = []
+        self._louds = Credit(1, 10)
         """Channels that got another address, and which, packed; who composes this empties it after `receive`."""
 
     def add(self, channel_id: bytes, secret: bytes) -> bool:
@@ -136,6 +141,10 @@ class Channels:
             if channel is None:
                 return self._dropped("dropped_unknown")
             if not channel.datagrams.has(now_ns):
+                if now_ns >= channel.loud_until_ns and self._louds.has(now_ns):
+                    self._louds.spend()
+                    channel.loud_until_ns = now_ns + LOUD_AGAIN_NS
+                    self.newly_loud.append(datagram.channel_id)
                 return self._dropped("dropped_limited")
             datagram.check(channel.secret)
             channel.datagrams.spend()

@@ -30,6 +30,7 @@ from loa.broadcast.air.media_port import (
     Audience,
     Carry,
     ChannelBound,
+    ChannelLoud,
     ChannelUnbound,
     Command,
     Counters,
@@ -203,6 +204,8 @@ class MediaCore:
         for channel_id, packed in self._channels.newly_bound:
             self._events.append(ChannelBound(channel_id, unpack_address(packed)))
         self._channels.newly_bound.clear()
+        self._events += map(ChannelLoud, self._channels.newly_loud)
+        self._channels.newly_loud.clear()
         return replies
 
     def due(self, now_ns: int) -> list[Batch]:

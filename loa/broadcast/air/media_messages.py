@@ -42,6 +42,7 @@ _EVENTS: tuple[type[Event], ...] = (
     media_port.Ready,
     media_port.ChannelBound,
     media_port.ChannelUnbound,
+    media_port.ChannelLoud,
     media_port.AirProgress,
     media_port.AirEnded,
     media_port.Tapped,

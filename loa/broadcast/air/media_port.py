@@ -202,6 +202,13 @@ class ChannelUnbound:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelLoud:
+    """A channel says more than one may, with its own MACs. Told at most once a minute of each, and of few."""
+
+    channel_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AirProgress:
     """Every frame below `next_index` has been sent or, when it was not there in time, skipped: `sent` really were.
 
@@ -262,7 +269,7 @@ Command = (
     | AskCounters
     | Shutdown
 )
-Event = Ready | ChannelBound | ChannelUnbound | AirProgress | AirEnded | Tapped | Counters
+Event = Ready | ChannelBound | ChannelUnbound | ChannelLoud | AirProgress | AirEnded | Tapped | Counters
 
 
 class MediaPort(Protocol):

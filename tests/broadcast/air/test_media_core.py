@@ -15,6 +15,7 @@ from loa.broadcast.air.media_port import (
     AirProgress,
     AskCounters,
     Audience,
+    ChannelLoud,
     Command,
     Counters,
     DropChannel,
@@ -29,7 +30,7 @@ from loa.broadcast.air.media_port import (
     Tapped,
 )
 from loa.codecs import channel_wire
-from loa.codecs.channel_wire import Nack, Type, padded
+from loa.codecs.channel_wire import Nack, Probe, Type, padded
 from loa.timing.clock import VirtualClock
 
 MS = 1_000_000
@@ -298,6 +299,8 @@ def test_a_channel_that_says_too_much_is_silenced_alone_and_for_a_while(bench: B
     for _ in range(2 * DATAGRAMS_AT_ONCE):
         bench.say(ONE, Type.KEEPALIVE, padded(b""))
     assert bench.core.counters["dropped_limited"] == DATAGRAMS_AT_ONCE + 2
+    bench.to(bench.now_ns)
+    assert [event for event in bench.events if isinstance(event, ChannelLoud)] == [ChannelLoud(ONE)]
     assert bench.say(ONE, Type.KEEPALIVE, padded(b"")) == []
     assert len(bench.say(TWO, Type.KEEPALIVE, padded(b""))) == 1
     bench.to(bench.now_ns + S)
@@ -549,3 +552,13 @@ def test_a_run_that_has_ended_holds_no_addresses(bench: Bench) -> None:
     assert len(batch.table) == 2  # as long as somebody still sends to it
     assert all(len(each.listeners.table) == 0 for each in bench.core._by_ssrc.values())
     assert bench.say(ONE, Type.NACK, Nack(START.ssrc, (0,)).encode()) != []
+
+
+def test_a_channel_that_goes_on_saying_too_much_is_told_of_again(bench: Bench) -> None:
+    bench.bind(ONE)
+    for minute in range(3):
+        bench.to(minute * 60 * S + S)
+        for _ in range(2 * DATAGRAMS_AT_ONCE):
+            bench.say(ONE, Type.PROBE, Probe(0).encode())
+    bench.to(bench.now_ns)
+    assert [event for event in bench.events if isinstance(event, ChannelLoud)] == [ChannelLoud(ONE)] * 3

@@ -54,6 +54,7 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
     st.builds(media_port.Ready, ids, addresses, uints),
     st.builds(media_port.ChannelBound, ids, addresses),
     st.builds(media_port.ChannelUnbound, ids),
+    st.builds(media_port.ChannelLoud, ids),
     st.builds(media_port.AirProgress, ids, uints, uints, uints, uints),
     st.builds(media_port.AirEnded, ids, uints, uints, st.text(max_size=9), uints),
     st.builds(media_port.Tapped, ids, id_tuples),
