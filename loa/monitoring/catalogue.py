@@ -99,6 +99,7 @@ _MEDIA: Mapping[str, str] = {
     "buffers_small": "1 when the kernel granted less than was asked for (net.core.rmem_max, wmem_max).",
     "dscp_unset": "1 when packets are not marked Expedited Forwarding.",
     "priority_unset": "1 when the media process runs at the usual priority.",
+    "realtime_unset": "1 when the sender has no real-time priority: it has but one core, or must not.",
     "sender_threads": "Threads that send.",
 }
 

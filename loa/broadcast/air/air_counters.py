@@ -74,6 +74,7 @@ NAMES = (
     "buffers_small",  # 1: the kernel gave less than was asked for
     "dscp_unset",  # 1: packets are not marked Expedited Forwarding
     "priority_unset",  # 1: the process runs at the usual priority
+    "realtime_unset",  # 1: the sender may have to wait for others when it wakes up
     "sender_threads",
 )
 
@@ -88,6 +89,7 @@ GAUGES = frozenset(
         "buffers_small",
         "dscp_unset",
         "priority_unset",
+        "realtime_unset",
         "sender_threads",
     }
 )

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
+from loa.broadcast.air.media_child import take_precedence
 from loa.broadcast.air.media_port import (
     AddChannel,
     Address,
@@ -241,6 +242,25 @@ def pour(endpoint: Endpoint, over: threading.Event) -> None:
         endpoint.say(Type.NACK, Nack(5, tuple(range(1 << 30, (1 << 30) + 64))).encode())
         for junk in (b"junk", unknown, forged, bytes(1_400)):
             endpoint.sock.sendto(junk, endpoint.server)
+
+
+def test_a_sender_takes_precedence_only_where_another_core_is_left_to_stop_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, _param: asked.append(policy))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    assert not take_precedence()
+    assert asked == []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    assert take_precedence()
+    assert asked == [os.SCHED_RR | os.SCHED_RESET_ON_FORK]
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    assert not take_precedence()
 
 
 def test_it_ends_when_it_is_told(run: Run) -> None:
