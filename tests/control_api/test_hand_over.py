@@ -25,9 +25,11 @@ from loa.control_api.handed_over import HEADER
 from loa.control_api.operation import Operation
 from loa.control_api.table import OPERATIONS
 from loa.edge.speaker import enrol
+from loa.edge.speaker.link_session import MediaArrived, TimeTold
 from loa.model import id_text
 from tests import sounds
 from tests.control_api.conftest import MovableClock
+from tests.control_api.devices import linked
 from tests.control_api.test_api import problem, upload
 from tests.e2e.listener import Listener
 from tests.postgres import PostgresServer
@@ -159,6 +161,22 @@ async def test_a_link_by_the_process_beside_is_the_cores(city: City, tmp_path: P
     async with city.api._session.get(f"{city.api.url}/link") as answer:
         assert answer.status == 400
     assert city.beside._hand_over.counters["links"] == 1
+
+
+async def test_sound_by_link_comes_through_the_process_beside(city: City, tmp_path: Path) -> None:
+    area = await city.api.create_area("Xã ba rưỡi", "commune")
+    sound = await upload(city.api, tmp_path, sounds.wav(sounds.siren(1.0)), "c.wav")
+    async with linked(city.api, tmp_path / "device", area) as device:
+        device.session.send_door(True)
+        device.session.send_probe(1)
+        await device.send()
+        await device.until(TimeTold)
+        await city.api.start(sound["id"], areas=[area])
+        packets = 0
+        while packets < sound["frames"]:
+            arrived = await device.until(MediaArrived)
+            assert isinstance(arrived, MediaArrived)
+            packets += len(arrived.packets)
 
 
 async def test_what_is_not_known_is_said_to_be_not_known(city: City, tmp_path: Path) -> None:

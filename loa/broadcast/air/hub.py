@@ -148,10 +148,7 @@ class Hub:
         self.counters["links"] += 1
         session: Session | None = None
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S) as patience:
-                handshake = LinkHandshake(await transport.receive())
-                async with self._half_open.place(handshake.hello.endpoint_id, patience):
-                    session, epoch = await self._handshake(transport, handshake)
+            session, epoch = await self._greet(transport)
             await self._run(session, epoch)
         except TimeoutError:
             self._refuse(transport, "timeout", "the handshake took too long")
@@ -166,6 +163,13 @@ class Hub:
             if session is not None:
                 self._link_ended(session)
             await transport.close()
+
+    async def _greet(self, transport: Transport) -> tuple[Session, EpochSecrets]:
+        """The handshake, in its turn and time. Its keys are gone when it is over, however long the link lasts."""
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S) as patience:
+            handshake = LinkHandshake(await transport.receive())
+            async with self._half_open.place(handshake.hello.endpoint_id, patience):
+                return await self._handshake(transport, handshake)
 
     async def _handshake(self, transport: Transport, handshake: LinkHandshake) -> tuple[Session, EpochSecrets]:
         found = await self._placed.of(handshake.hello.endpoint_id)
