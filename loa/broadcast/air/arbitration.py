@@ -137,6 +137,8 @@ class Arbitration:
     def gone(self, session: Session, now_ns: int) -> Change:
         """A session is over; the media process has dropped its channel by itself."""
         change = Change()
+        for later in self._later:
+            later.sessions.discard(session)
         for running in self._running.values():
             change.commands += running.audience.gone(session)
         change.add(self.place(session, (), now_ns))

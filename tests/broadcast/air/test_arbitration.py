@@ -100,6 +100,21 @@ def test_a_known_end_gives_the_endpoints_back_before_and_takes_nothing_from_them
     assert len(audiences(arbitration.gone(one, 2_000 * MS).commands)) == 0
 
 
+def test_who_goes_before_it_was_put_back_is_not_put_back() -> None:
+    arbitration, one = Arbitration(), session(1)
+    bulletin = running(1, frames=103)
+    alert = running(2, 224, start_ns=1_000 * MS, frames=50)
+    arbitration.begin(bulletin, [one], 0)
+    arbitration.begin(alert, [one], 1_000 * MS)
+    arbitration.due(1_900 * MS)
+    # Both have given it back: its last frames of the bulletin are all that it still has to get.
+    assert bulletin not in arbitration
+    assert arbitration.next_due_ns() == 1_970 * MS
+    arbitration.gone(one, 1_950 * MS)
+    assert arbitration.due(1_970 * MS) == Change()
+    assert len(bulletin.audience) == 0
+
+
 def test_who_comes_in_the_middle_gets_only_what_it_plays() -> None:
     arbitration, one = Arbitration(), session(1)
     bulletin, alert = running(1), running(2, 224)
