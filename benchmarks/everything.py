@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import Figure
 from benchmarks.city import City
-from loa.app.api_client import ApiClient
+from loa.app.api_client import ApiClient, ApiError
 from loa.app.load.plan import LoadPlan
 from loa.app.load.run import LoadRun, Options
 
@@ -61,7 +61,7 @@ async def _measure(city: City, folder: Path) -> list[Figure]:
     try:
         figures = (await run.run()).to_json()
         show.over.set()
-        took_ms = await asking
+        took_ms, refusals = await asking
     finally:
         asking.cancel()
     if figures["errors"]:
@@ -72,6 +72,7 @@ async def _measure(city: City, folder: Path) -> list[Figure]:
             "endpoints with everything on", figures["endpoints"]["bound"], "endpoints", note, at_least=ENDPOINTS
         ),
         *of_run(figures),
+        Figure("API answers other than 2xx", refusals.total(), "answers", str(dict(refusals) or ""), at_most=0),
         Figure("an API request, p50", took_ms[len(took_ms) // 2], "ms"),
         Figure("an API request, p99", took_ms[len(took_ms) * 99 // 100], "ms"),
     ]
@@ -104,16 +105,20 @@ def of_run(figures: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-async def _ask(city: City, show: Quiet) -> list[float]:
-    """Ask REQUESTS_PER_S while it is measured: how long each took, ms, ascending."""
+async def _ask(city: City, show: Quiet) -> tuple[list[float], Counter[str]]:
+    """Ask REQUESTS_PER_S while it is measured: how long each took, ms, ascending; and answers other than 2xx."""
     took_ms: list[float] = []
+    refusals: Counter[str] = Counter()
     await show.measuring.wait()
     async with ApiClient(city.url, city.token) as api:
         paths = ("endpoints?limit=50", "broadcasts?limit=20", f"areas/{city.area}", "areas?limit=50&sort=name")
 
         async def one(number: int) -> None:
             began_s = time.perf_counter()
-            await api.call("GET", f"/api/v1/{paths[number % len(paths)]}")
+            try:
+                await api.call("GET", f"/api/v1/{paths[number % len(paths)]}")
+            except ApiError as error:
+                refusals[f"{error.status} {error.slug}"] += 1
             took_ms.append((time.perf_counter() - began_s) * 1000)
 
         async with asyncio.TaskGroup() as group:
@@ -123,4 +128,4 @@ async def _ask(city: City, show: Quiet) -> list[float]:
                 group.create_task(one(number))
                 number += 1
                 await asyncio.sleep(max(0.0, began_s + number / REQUESTS_PER_S - time.perf_counter()))
-    return sorted(took_ms)
+    return sorted(took_ms), refusals
