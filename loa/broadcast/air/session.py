@@ -84,6 +84,11 @@ class Session:
     _reading: asyncio.Timeout | None = None
     _messages: Credit = field(default_factory=lambda: Credit(MESSAGES_A_SECOND, MESSAGES_AT_ONCE))
 
+    @property
+    def reachable(self) -> bool:
+        """Whether sound can reach it: its address is bound, or it hears by link."""
+        return self.bound or self.door is Door.LINK
+
     def put(self, message: Message) -> None:
         """Say something to this endpoint alone."""
         self.post(link_wire.encode(message))

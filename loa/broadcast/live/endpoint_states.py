@@ -17,7 +17,8 @@ _LINKED, _BOUND = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class EndpointState:
-    """Whether an endpoint's link is up and its media channel bound, and what it last said of itself."""
+    """Whether an endpoint's link is up, what it last said of itself, and `bound`: whether sound can reach it, by
+    its media channel or by its link."""
 
     linked: bool
     bound: bool
@@ -62,4 +63,4 @@ class HubStates:
 
 def state_of(session: Session | None) -> EndpointState:
     """How an endpoint is, by its session if it has one."""
-    return GONE if session is None else EndpointState(session.live, session.bound, session.status)
+    return GONE if session is None else EndpointState(session.live, session.reachable, session.status)

@@ -85,7 +85,7 @@ class StatesTeller:
         changed: list[Value] = []
         for session in self._sessions():
             endpoint_id = session.endpoint.id
-            seen = now[endpoint_id] = (session.channel_id, session.live, session.bound, session.status)
+            seen = now[endpoint_id] = (session.channel_id, session.live, session.reachable, session.status)
             if told.get(endpoint_id) != seen:
                 changed += (endpoint_id, state_of(session).encode())
         for endpoint_id in told.keys() - now.keys():

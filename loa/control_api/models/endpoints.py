@@ -34,7 +34,10 @@ class StatusOut(Strict):
 
 
 class EndpointOut(Strict):
-    """An enrolled device. `linked` and `media_bound` are null when it is not known how it is."""
+    """An enrolled device. `linked` and `media_bound` are null when it is not known how it is.
+
+    `media_bound`: sound can reach it, since its address is bound or it hears by link.
+    """
 
     id: str
     kind: EndpointKind

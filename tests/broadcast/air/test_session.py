@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from loa.broadcast.air import session as air_session
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
 from loa.broadcast.air.session import MAX_UNSENT_BYTES, MESSAGES_AT_ONCE
 from loa.codecs.link_wire import Bye, OrderMessage, SecretMessage
@@ -140,3 +141,18 @@ async def test_a_renewal_that_came_before_this_one_was_told_is_told_with_it() ->
     epoch.renew()
     link.put_secret(epoch)
     assert [each.serial for each in wire.said if isinstance(each, SecretMessage)] == [1, begins.serial, 3]
+
+
+@pytest.mark.parametrize(
+    ("door", "bound", "reachable"),
+    [
+        (Door.UNICAST, False, False),
+        (Door.UNICAST, True, True),
+        (Door.LINK, False, True),
+        (Door.GROUP, False, False),
+    ],
+)
+async def test_sound_reaches_one_that_is_bound_or_hears_by_link(door: Door, bound: bool, reachable: bool) -> None:
+    link = session()
+    link.door, link.bound = door, bound
+    assert link.reachable is reachable

@@ -34,6 +34,10 @@ class Link:
     bound: bool = False
     status: Status | None = None
 
+    @property
+    def reachable(self) -> bool:
+        return self.bound
+
 
 def link(number: int) -> Link:
     endpoint_id = number.to_bytes(16, "big")
