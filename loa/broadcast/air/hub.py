@@ -21,7 +21,7 @@ from loa.broadcast.air.group_desk import GroupDesk
 from loa.broadcast.air.half_open import HalfOpen
 from loa.broadcast.air.link_handshake import LinkHandshake
 from loa.broadcast.air.link_sound import LinkSound
-from loa.broadcast.air.mailing import Mailing
+from loa.broadcast.air.mailing import SEALED_AT_ONCE, Mailing
 from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
 from loa.broadcast.air.session import Session, Transport
 from loa.broadcast.air.turnstile import Turnstile
@@ -400,7 +400,7 @@ class Hub:
         """Give everybody who is linked a new epoch secret."""
         if (epoch := self._epoch) is not None:
             epoch.renew()
-            self._mailing.send(list(self.sessions()), lambda session: session.put_secret(epoch))
+            self._mailing.send(list(self.sessions()), lambda session: session.put_secret(epoch), SEALED_AT_ONCE)
 
     def close(self) -> None:
         """End all links."""

@@ -36,6 +36,15 @@ async def test_a_few_are_told_at_once_and_many_in_turns() -> None:
     assert told == MANY
 
 
+async def test_what_is_made_for_each_takes_smaller_turns() -> None:
+    told: list[Session] = []
+    Mailing().send(MANY[:30], told.append, at_once=20)
+    await asyncio.sleep(0)
+    assert told == MANY[:20]
+    await settle()
+    assert told == MANY[:30]
+
+
 @given(sizes=st.lists(st.integers(0, len(MANY)), max_size=8))
 def test_everybody_is_told_everything_once_and_in_order(sizes: list[int]) -> None:
     told: list[tuple[int, Session]] = []
