@@ -49,7 +49,8 @@ class EpochSecrets:
 
     def renew(self) -> None:
         """A new secret, which whoever was revoked does not get; what is on air keeps its key."""
-        self.in_force = self._kept[self.serial + 1] = EpochSecret(self.epoch, self.serial + 1)
+        secret = EpochSecret(self.epoch, self.serial + 1)
+        self.in_force = self._kept[secret.serial] = secret
 
     def after(self, serial: int) -> list[EpochSecret]:
         """The secrets with higher serials by which something is or may come on air, the one in force last."""

@@ -108,6 +108,7 @@ async def test_a_serial_is_sealed_once_on_a_link() -> None:
     link.put_secret(epoch)
     epoch.renew()
     link.put_secret(epoch)
+    link.put_secret(epoch)
     link.end()
     epoch.renew()
     link.put_secret(epoch)
