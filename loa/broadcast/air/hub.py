@@ -340,12 +340,14 @@ class Hub:
     ) -> None:
         """Send an order bundle by link, but for those for whom `unless` holds when it is their turn.
 
-        Who hears by link has it when this returns: their sound must not come before it.
+        Who hears by link has it when this returns, and the secret to its key: their sound must not come before.
         """
         message = link_wire.encode(OrderMessage(bundle))
         by_datagram = []
         for session in sessions:
             if session.door is Door.LINK:
+                if self._epoch is not None:
+                    session.put_secret(self._epoch)
                 session.post(message)
             else:
                 by_datagram.append(session)
