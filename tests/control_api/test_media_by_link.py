@@ -10,8 +10,8 @@ import pytest
 
 from loa.app.api_client import ApiClient, Json
 from loa.app.core import Core
-from loa.broadcast.air.hub import DOOR_CHANGES_NS
 from loa.broadcast.air.running import Running
+from loa.broadcast.air.session import DOOR_CHANGES_NS
 from loa.codecs import key_schedule
 from loa.codecs.order_wire import Bundle, Order, Tune
 from loa.codecs.rtp import nearest_index

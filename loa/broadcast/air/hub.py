@@ -50,8 +50,6 @@ from loa.timing.clock import Clock
 HANDSHAKE_TIMEOUT_S = 10.0
 MESSAGES_A_TURN = 128
 """Messages of endpoints in one turn of the event loop: some five milliseconds of receipts."""
-DOOR_CHANGES_NS = 1_000_000_000
-"""An endpoint may ask for another door so often."""
 _MOVES_AT_ONCE = 50
 
 _NO_EPOCH = "shutdown: no epoch is open, come again"
@@ -234,11 +232,11 @@ class Hub:
         self.groups.placed(session)
         log.info("link up", endpoint=session.endpoint.name)
         try:
-            await self._read(session, desk)
+            await self._read(session, epoch, desk)
         finally:
             self.counters["links_too_slow"] += session.too_slow
 
-    async def _read(self, session: Session, desk: AirDesk) -> None:
+    async def _read(self, session: Session, epoch: EpochSecrets, desk: AirDesk) -> None:
         while (data := await session.receive()) is not None:
             came_ns = self._clock.monotonic_ns()
             await self._heard.enter()
@@ -257,9 +255,7 @@ class Hub:
             elif isinstance(message, Hearing):
                 self.groups.heard(session, message)
             elif isinstance(message, ClockProbe):
-                if self._epoch is not None:
-                    reply = ClockReply(self._epoch.epoch, message.t1_ns, came_ns, self._clock.monotonic_ns())
-                    session.put(reply)
+                session.put(ClockReply(epoch.epoch, message.t1_ns, came_ns, self._clock.monotonic_ns()))
             elif isinstance(message, DoorMessage):
                 self._change_door(session, message, desk)
             elif isinstance(message, Bye):
@@ -278,16 +274,10 @@ class Hub:
         session.put(ReceiptsAck(tuple(acks)))
 
     def _change_door(self, session: Session, message: DoorMessage, desk: AirDesk) -> None:
-        before = session.door
-        if message.by_link is (before is Door.LINK):
-            return
-        now_ns = self._clock.monotonic_ns()
-        if session.door_ns and now_ns < session.door_ns + DOOR_CHANGES_NS:
-            raise LinkError("malformed: another door again within a second")
-        session.door_ns = now_ns
-        session.door, session.group = (Door.LINK if message.by_link else Door.UNICAST), None
-        self.counters["doors_to_link" if message.by_link else "doors_to_unicast"] += 1
-        desk.door_changed(session, before)
+        before = session.take_door(message.by_link, self._clock.monotonic_ns())
+        if before is not None:
+            self.counters["doors_to_link" if message.by_link else "doors_to_unicast"] += 1
+            desk.door_changed(session, before)
 
     def _refuse(self, transport: Transport, reason: str, detail: str, of: Session | None = None) -> None:
         self.counters[f"refused_{reason}"] += 1

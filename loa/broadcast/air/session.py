@@ -29,6 +29,9 @@ MAX_HELD = 500
 """So many messages in a row that had to wait, ten seconds of them, end the link: no endpoint has that much to say,
 and its goodbye, too, waits behind them."""
 
+DOOR_CHANGES_NS = 1_000_000_000
+"""An endpoint may ask for another door so often."""
+
 
 class Transport(Protocol):
     """A message pipe to one endpoint."""
@@ -126,6 +129,18 @@ class Session:
         for secret in epoch.after(self.secret_serial):
             self.secret_serial = secret.serial
             self.put(secret.sealed(self.keys))
+
+    def take_door(self, by_link: bool, now_ns: int) -> Door | None:
+        """Take the door that the endpoint asks for; the one before, or None when that is no change. LinkError when
+        it asks too often."""
+        before = self.door
+        if by_link is (before is Door.LINK):
+            return None
+        if self.door_ns and now_ns < self.door_ns + DOOR_CHANGES_NS:
+            raise LinkError("malformed: another door again within a second")
+        self.door_ns = now_ns
+        self.door, self.group = (Door.LINK if by_link else Door.UNICAST), None
+        return before
 
     def has_stood_in(self, areas: Iterable[bytes], since_ms: int) -> bool:
         """Whether the endpoint has left one of these areas since then."""

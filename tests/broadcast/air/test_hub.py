@@ -81,5 +81,5 @@ async def test_what_one_said_before_it_was_revoked_is_not_acted_on_after(monkeyp
         link.bye("revoked")
 
     monkeypatch.setattr(hub._heard, "enter", revoked_meanwhile)
-    await hub._read(link, desk)
+    await hub._read(link, EpochSecrets(bytes(8)), desk)
     assert desk.receipts == 0

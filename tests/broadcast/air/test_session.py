@@ -9,7 +9,7 @@ import pytest
 from loa.broadcast.air import session as air_session
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
-from loa.broadcast.air.session import MAX_UNSENT_BYTES, MESSAGES_AT_ONCE
+from loa.broadcast.air.session import DOOR_CHANGES_NS, MAX_UNSENT_BYTES, MESSAGES_AT_ONCE, Session
 from loa.codecs.link_wire import Bye, OrderMessage, SecretMessage
 from loa.errors import LinkError
 from tests.broadcast.air.sessions import Wire, session
@@ -157,3 +157,20 @@ async def test_sound_reaches_one_that_is_bound_or_hears_by_link(door: Door, boun
     link = session()
     link.door, link.bound = door, bound
     assert link.reachable is reachable
+
+
+def in_a_group() -> Session:
+    made = session()
+    made.door, made.group = Door.GROUP, ("239.1.0.1", 5004)
+    return made
+
+
+async def test_another_door_is_taken_once_a_second_at_most() -> None:
+    link = in_a_group()
+    assert link.take_door(False, 1) is None
+    assert link.take_door(True, 1) is Door.GROUP
+    assert (link.door, link.group) == (Door.LINK, None)
+    assert link.take_door(True, 2) is None
+    with pytest.raises(LinkError, match="malformed"):
+        link.take_door(False, DOOR_CHANGES_NS)
+    assert link.take_door(False, DOOR_CHANGES_NS + 1) is Door.LINK
