@@ -10,9 +10,9 @@ from loa.broadcast.air.address_book import REST_NS, AddressBook
 from loa.broadcast.air.listeners import Listeners
 from loa.broadcast.air.sockaddr import pack_address, unpack_address
 
-CAPACITY = 12
-channels = st.integers(0, 15).map(lambda n: n.to_bytes(8, "big"))
-several = st.lists(channels, max_size=8)
+CAPACITY = 4
+channels = st.integers(0, 5).map(lambda n: n.to_bytes(8, "big"))
+several = st.lists(channels, max_size=5)
 which = st.integers(0, 1)
 
 
@@ -74,7 +74,7 @@ class LikeASet(RuleBasedStateMachine):
         self.audiences[n].leave(these)
         self.members[n] -= set(these)
 
-    @rule(n=which, position=st.integers(0, 11))
+    @rule(n=which, position=st.integers(0, 3))
     def refuse(self, n: int, position: int) -> None:
         table = self.settled()[n].table
         if position < len(table):
@@ -108,6 +108,19 @@ class LikeASet(RuleBasedStateMachine):
             table = Listeners(members, self.book).settle(None)
             homes = [home for channel in members if (home := self.known[channel]) is not None]
             assert sorted(unpack_address(packed) for packed in table.packed()) == sorted(homes)
+
+
+def test_a_slot_that_another_channel_has_now_is_in_no_audience_of_the_first() -> None:
+    book = AddressBook(1)
+    assert book.add(b"channel1") == 0
+    audience = Listeners([b"channel1"], book)
+    book.drop(b"channel1")
+    assert book.add(b"channel2") == 0
+    book.bind(0, pack_address(socket.AF_INET6, ("192.0.2.2", 2)))
+    audience.touch(book.take_changed(0))
+    assert len(audience.settle(0)) == 0
+    assert b"channel2" not in audience
+    assert Listeners([b"channel2"], book).settle(0).addresses() == [("192.0.2.2", 2)]
 
 
 TestLikeASet = LikeASet.TestCase
