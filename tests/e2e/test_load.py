@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -147,3 +149,15 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.timeout(60)
+async def test_a_run_that_is_interrupted_before_anybody_has_come_ends_at_once(stage: Stage) -> None:
+    class Interrupting(_Unseen):
+        def progress(self, done: float, wanted: float, gauges: Counter[str], counts: Counter[str]) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async with asyncio.timeout(20):
+        result = await LoadRun(_options(stage), Interrupting()).run()
+    assert result.figures["interrupted"]
+    assert not result.passed

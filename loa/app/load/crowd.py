@@ -109,6 +109,7 @@ class Crowd:
         self.register = Register(state)
         self.shares = shares(plan)
         self._children: list[_Child] = []
+        self._started = False
         self._require_files()
 
     async def __aenter__(self) -> Self:
@@ -187,6 +188,7 @@ class Crowd:
             )
         for child in self._children:
             await child.answer("started", START_S)
+        self._started = True
 
     async def join(
         self, timeout_s: float, told: Told = lambda gauges, counts: None, *, share: float = 1.0
@@ -228,10 +230,12 @@ class Crowd:
                 await child.command(do="churn", per_s=per_s * len(share.numbers) / deaf)
 
     async def report(self) -> Tally:
-        """All that was counted until now."""
+        """All that was counted until now; nothing before `start`."""
+        whole = Tally()
+        if not self._started:
+            return whole
         for child in self._children:
             await child.command(do="report")
-        whole = Tally()
         for at, child in enumerate(self._children):
             tally = Tally.from_json((await child.answer("report", ANSWER_S))["tally"])
             tally.gauges[f"cpu_ms_of_process_{at}"] = tally.gauges["cpu_ms"]
@@ -239,7 +243,9 @@ class Crowd:
         return whole
 
     async def leave(self) -> None:
-        """All say goodbye."""
+        """All who came say goodbye."""
+        if not self._started:
+            return
         for child in self._children:
             await child.command(do="leave")
         for child in self._children:
