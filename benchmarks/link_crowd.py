@@ -110,9 +110,10 @@ class Crowd:
         while True:
             self.counters["attempts"] += 1
             self._waiting[number] = up = loop.create_future()
+            end: LinkEnd | None = None
             try:
                 async with asyncio.timeout(HANDSHAKE_S):
-                    await loop.create_connection(
+                    _, end = await loop.create_connection(
                         lambda: LinkEnd(
                             number,
                             parts.netloc,
@@ -129,6 +130,8 @@ class Crowd:
                     await up
                 return loop.time()
             except (TimeoutError, OSError):
+                if end is not None:
+                    end.abort()
                 await asyncio.sleep(back_off.next_s())
 
     def _up(self, end: LinkEnd) -> None:

@@ -60,6 +60,7 @@ class Obedient:
         """Bind an address for each; returns when all are bound."""
         self._unbound = set(self._ends)
         while self._unbound:
+            self._unbound &= self._ends.keys()  # a link that was lost has no address
             for number in sorted(self._unbound)[:BIND_AT_ONCE]:
                 self._send(number, Type.KEEPALIVE, channel_wire.padded(b""))
             before = len(self._unbound)
