@@ -56,7 +56,7 @@ class Child:
         generator = self._generator
         match command["do"]:
             case "claim":
-                self._start(self._claim(command["core"], command["codes"]))
+                self._start(self._claim(command["core"], command["codes"], command["at_once"]))
             case "start":
                 made = self._generator = Generator(_task(command))
                 self._start(made.run())
@@ -89,8 +89,8 @@ class Child:
             say("failed", error=f"{type(error).__name__}: {error}")
             raise
 
-    async def _claim(self, core_url: str, codes: list[tuple[int, str, str]]) -> None:
-        async for enrolled, root_key, key_list in claim_all(core_url, codes):
+    async def _claim(self, core_url: str, codes: list[tuple[int, str, str]], at_once: int) -> None:
+        async for enrolled, root_key, key_list in claim_all(core_url, codes, at_once):
             say("claimed", endpoint=enrolled.to_json(), root=root_key.hex(), key_list=key_list.hex())
         say("claims_done")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from loa.app.api_client import ApiClient
-from loa.app.load.enrolling import make_codes, name_of
+from loa.app.load.enrolling import CLAIMS_AT_ONCE, make_codes, name_of
 from loa.app.load.identities import Enrolled, Register
 from loa.app.load.plan import MAX_LINE_BYTES, LoadPlan, files_needed, shares
 from loa.app.load.sink_sockets import SHARED_BY
@@ -155,9 +155,12 @@ class Crowd:
         codes = await make_codes(api, area_id, names)
         if len(codes) < len(missing):
             raise LoaError(f"the core gave {len(codes)} codes for {len(missing)} endpoints")
-        for at, child in enumerate(self._children):
-            await child.command(do="claim", core=self.core_url, codes=codes[at :: len(self._children)])
-        waiting = [asyncio.create_task(child.answer("claims_done", CLAIM_S)) for child in self._children]
+        claiming = self._children[:CLAIMS_AT_ONCE]
+        at_once = CLAIMS_AT_ONCE // len(claiming)
+        for at, child in enumerate(claiming):
+            mine = codes[at :: len(claiming)]
+            await child.command(do="claim", core=self.core_url, codes=mine, at_once=at_once)
+        waiting = [asyncio.create_task(child.answer("claims_done", CLAIM_S)) for child in claiming]
         try:
             pending = set(waiting)
             while pending:

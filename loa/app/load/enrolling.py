@@ -17,7 +17,8 @@ from loa.edge.speaker import enrol
 from loa.edge.speaker.enrol import Claim
 from loa.model import EndpointKind
 
-CLAIMS_AT_ONCE = 4
+CLAIMS_AT_ONCE = 6
+"""Of all processes together: a core takes eight, and other devices may come too."""
 CODES_VALID_S = 86_400
 
 
@@ -41,14 +42,15 @@ async def make_codes(
 
 
 async def claim_all(
-    core_url: str, codes: Sequence[tuple[int, str, str]]
+    core_url: str, codes: Sequence[tuple[int, str, str]], at_once: int
 ) -> AsyncIterator[tuple[Enrolled, bytes, bytes]]:
-    """Claim codes (number, name, code) as so many devices; each with root key and key list, as they come.
+    """Claim codes (number, name, code) as so many devices, `at_once` at a time; each with root key and key list, as
+    they come.
 
     On loopback each claims from its own address, as a device does: a core counts callers by address.
     """
     local = is_loopback(core_url)
-    gate = asyncio.Semaphore(CLAIMS_AT_ONCE)
+    gate = asyncio.Semaphore(at_once)
 
     async def one(number: int, name: str, code: str) -> tuple[Enrolled, bytes, bytes]:
         claim = Claim(
