@@ -345,6 +345,33 @@ def test_a_link_to_another_epoch_ends_what_plays_and_forgets_the_clock(tmp_path:
     assert report(street.engine, street.local_ns)["clock_error_ns"] is None
 
 
+def test_a_status_is_told_every_five_seconds_and_soon_when_what_plays_is_another(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    street.say(street.link.secret())
+    street.run(8000)
+    street.air(tune(end_index=67_000))
+    street.run(4500)
+    assert street.statuses[-1].broadcast_id == BROADCAST
+    street.statuses.clear()
+    street.run(10_000)
+    assert [status.broadcast_id for status in street.statuses] == [BROADCAST] * 2
+
+
+def test_a_status_is_told_soon_when_sound_is_missing(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    street.say(street.link.secret())
+    street.run(8000)
+    street.air(tune(end_index=67_000))
+    street.run(6000)
+    street.statuses.clear()
+    street.loss = 1.0
+    street.run(3000)
+    assert len(street.statuses) >= 2
+    assert street.statuses[-1].concealed > 0
+
+
 def test_receipts_that_were_not_acknowledged_come_again_on_the_next_link(tmp_path: Path) -> None:
     street = Street(tmp_path)
     street.connect()

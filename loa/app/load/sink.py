@@ -19,7 +19,7 @@ from loa.codecs.channel_wire import Nack, Probe, Type
 from loa.codecs.link_wire import Receipt, Result, Status
 from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.channel import KEEPALIVE_NS, KEEPALIVE_RETRY_NS
-from loa.edge.speaker.engine import STATUS_IDLE_NS, STATUS_PLAYING_NS
+from loa.edge.speaker.engine import STATUS_NS
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import Event, OrderArrived, ReceiptsAcked, Welcomed
 from loa.errors import AuthorityError, WireError
@@ -139,7 +139,7 @@ class Sink(Member):
             playing = self._playing(now_ns)
             self.send(self._status(playing, now_ns))
             self.world.tally.counts["statuses"] += 1
-            self.alarm(now_ns + (STATUS_IDLE_NS if playing is None else STATUS_PLAYING_NS), Timer.STATUS)
+            self.alarm(now_ns + STATUS_NS, Timer.STATUS)
         elif timer is Timer.NACK:
             self._nack(now_ns)
         elif timer in (Timer.STARTED, Timer.FINISHED):

@@ -52,8 +52,9 @@ from loa.timing.token_bucket import TokenBucket
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
-STATUS_IDLE_NS = 5 * NS_PER_S
-STATUS_PLAYING_NS = NS_PER_S
+STATUS_NS = 5 * NS_PER_S
+STATUS_LOOK_NS = NS_PER_S
+"""How soon a status is told that has something to tell: thousands that only play on would fill the core's time."""
 MAX_DRIFT_PPB = 1_000_000
 MAX_OBEYED = 1024
 REPEATS_A_SECOND = 20
@@ -105,7 +106,8 @@ class SpeakerEngine:
         self._repeats = TokenBucket(REPEATS_A_SECOND, REPEATS_A_SECOND)
         self._obeyed: dict[bytes, None] = {}  # by this run; a set that keeps its order
         self._clock_known = False
-        self._status_due_ns = 0
+        self._told: Status | None = None
+        self._told_ns = self._status_look_ns = 0
 
     # --- link -------------------------------------------------------------------------------------------------
 
@@ -173,16 +175,29 @@ class SpeakerEngine:
             if hearing is not None:
                 session.send_hearing(hearing)
             asked = self._ask_by_link(session, now_ns)
-            if now_ns >= self._status_due_ns:
-                status = self.status(now_ns)
-                self._status_due_ns = now_ns + (STATUS_PLAYING_NS if status.broadcast_id else STATUS_IDLE_NS)
+            status = self._due_status(now_ns)
+            if status is not None:
                 session.send_status(status)
-                return True
-            return bool(unsent) or hearing is not None or asked
+            return bool(unsent) or hearing is not None or asked or status is not None
         except LinkError as error:
             self.outbox.new_link()
             _log.warning("link queue", error=str(error))
             return False
+
+    def _due_status(self, now_ns: int) -> Status | None:
+        """The status, when it is to be told."""
+        if now_ns < self._status_look_ns:
+            return None
+        status, told = self.status(now_ns), self._told
+        self._status_look_ns = now_ns + STATUS_LOOK_NS
+        if told is not None and now_ns < self._told_ns + STATUS_NS and _of_note(status) == _of_note(told):
+            return None
+        self._told, self._told_ns = status, now_ns
+        return status
+
+    def _tell_status(self, now_ns: int) -> None:
+        """Have the status told at once."""
+        self._told, self._status_look_ns = None, now_ns
 
     def _ask_by_link(self, session: LinkSession, now_ns: int) -> bool:
         """Ask for another door, and for the time where datagrams do not bring it; whether it did."""
@@ -221,7 +236,7 @@ class SpeakerEngine:
     def _see_clock(self, now_ns: int) -> None:
         if not self._clock_known and self.clock.converged:
             self._clock_known = True
-            self._status_due_ns = now_ns
+            self._tell_status(now_ns)
 
     def _on_media(self, data: bytes, now_ns: int) -> None:
         if self._on_sound(data, now_ns) is None:
@@ -394,7 +409,7 @@ class SpeakerEngine:
         self.trusted.welcome(event.beacon, now_ns)
         self.outbox.new_link()
         self.ear.new_link()
-        self._status_due_ns = now_ns
+        self._tell_status(now_ns)
         if changed:
             self._keys.clear()
             with self._lock:
@@ -444,3 +459,15 @@ class SpeakerEngine:
                 hard_steps=self.playout.time.hard_steps + self.clock.steps,
                 volume=self.playout.playing_volume,
             )
+
+
+def _of_note(status: Status) -> tuple[object, ...]:
+    """What somebody wants to know soon: another broadcast, or sound that was not what it should be."""
+    return (
+        status.broadcast_id,
+        status.concealed,
+        status.unsigned,
+        status.underruns,
+        status.hard_steps,
+        status.volume,
+    )
