@@ -8,18 +8,14 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from loa.app.health import Health
 from loa.app.roles import check_role, cluster_secret
 from loa.app.rooms import open_rooms
 from loa.app.serving import ServingProcess
 from loa.app.store import audio_folder
-from loa.app.tasks import in_background
 from loa.broadcast.live.shared_states import SharedStates
 from loa.broadcast.orders.book import IssuedOrders
 from loa.broadcast.registry.enrolment import Enrolments
 from loa.control_api.hand_over import HandOver
-from loa.control_api.services import Services
-from loa.monitoring.metrics import make_exporter
 
 log = structlog.get_logger("loa.app")
 
@@ -33,41 +29,18 @@ class ApiProcess(ServingProcess):
         secret = cluster_secret(config, clock)
         assert secret is not None
         rooms = await open_rooms(config, clock, stack)
-        self._health = Health(audio_folder(config), rooms.db.ask, rooms.endpoints.count)
-        await self._health.first_look()
-        in_background(stack, self._health.run())
+        await self._watch_health(audio_folder(config), rooms, stack)
         live = self._live = rooms.live
         assert live.line is not None
         self._hand_over = HandOver(config.core_url, secret)
         stack.push_async_callback(self._hand_over.close)
-        services = Services(
-            config=config,
-            clock=clock,
-            areas=rooms.areas,
-            area_groups=rooms.area_groups,
-            reorganiser=rooms.reorganiser,
-            importer=rooms.importer,
-            endpoints=rooms.endpoints,
+        services = self._services(
+            rooms,
             enrolments=Enrolments(rooms.db, keyring=None),
-            programmes=rooms.programmes,
-            library=rooms.library,
-            uploads=rooms.uploads,
-            broadcasts=rooms.broadcasts,
             shown=rooms.broadcasts,
             states=SharedStates(live.line),
             orders=IssuedOrders(rooms.db),
-            receipts=rooms.receipts,
-            tokens=rooms.tokens,
-            people=rooms.people,
-            ledger=rooms.ledger,
-            feed=rooms.feed,
-            limits=live.limits,
             core=self._hand_over,
-            closing=self._closing,
-            endpoint_of=rooms.endpoint_of,
-            reach_of=rooms.reach_of,
-            metrics=make_exporter(self._counters, self._gauges, lambda: 0),
-            not_ready=self._not_ready,
         )
         await self._serve(services, stack)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from loa.app.health import Health
 from loa.app.housekeeping import make_housekeeper
 from loa.app.key_keeper import KeyKeeper
 from loa.app.live import tell_states
@@ -51,10 +50,9 @@ from loa.broadcast.registry.enrolment import Enrolments
 from loa.broadcast.store.core_lock import CoreLock
 from loa.config import CoreConfig
 from loa.control_api.first_token import ensure_first_token, private_folder
-from loa.control_api.services import CoreRooms, Services
+from loa.control_api.services import CoreRooms
 from loa.errors import ConfigError, FolderBusy, LoaError, MediaError
 from loa.folder_lock import folder_lock
-from loa.monitoring.metrics import make_exporter
 from loa.monitoring.readiness import Condition, keys_left_s, media_lives, missing
 from loa.timing.clock import Clock
 
@@ -162,11 +160,9 @@ class Core(ServingProcess):
         if left := await self._director.chronicle.recover():
             log.warning("broadcasts were on air when the core ended; they are marked failed", count=left)
         in_background(stack, self._director.chronicle.scribe.run())
-        self._health = Health(folder, rooms.db.ask, rooms.endpoints.count)
-        await self._health.first_look()
-        in_background(stack, self._health.run())
+        await self._watch_health(folder, rooms, stack)
         # The first one is waited for: an address that is taken must be said, not tried for ever.
-        media = await start_media_process(config.media_host, config.media_port, config.media_threads)
+        media = await self._start_media()
         self._key_keeper = KeyKeeper(keyring, self._hub, self._director, clock)
         for work in (self._keep_media(media), self._keep_time(keyring), self._key_keeper.run()):
             in_background(stack, work)
@@ -182,37 +178,16 @@ class Core(ServingProcess):
             clock, Terms(config.listen_page_ms, config.listen_burst_ms, config.listeners_most)
         )
         stack.push_async_callback(self._listeners.close)
-        services = Services(
-            config=config,
-            clock=clock,
-            areas=rooms.areas,
-            area_groups=rooms.area_groups,
-            reorganiser=rooms.reorganiser,
-            importer=rooms.importer,
-            endpoints=rooms.endpoints,
+        self.services = self._services(
+            rooms,
             enrolments=enrolments,
-            programmes=rooms.programmes,
-            library=rooms.library,
-            uploads=rooms.uploads,
-            broadcasts=rooms.broadcasts,
             shown=self._director.chronicle,
             states=HubStates(self._hub),
             orders=book,
-            receipts=rooms.receipts,
-            tokens=rooms.tokens,
-            people=rooms.people,
-            ledger=rooms.ledger,
-            feed=rooms.feed,
-            limits=live.limits,
             core=CoreRooms(self._hub, self._director, enrolments, groups, self._listeners),
-            closing=self._closing,
-            endpoint_of=rooms.endpoint_of,
-            reach_of=rooms.reach_of,
-            metrics=make_exporter(self._counters, self._gauges, lambda: self._media_pid),
-            not_ready=self._not_ready,
+            media_pid=lambda: self._media_pid,
         )
-        self.services = services
-        await self._serve(services, stack, secret)
+        await self._serve(self.services, stack, secret)
         stack.callback(self._hub.close)
         stack.push_async_callback(self._director.close)
         await self._media_ready.wait()
@@ -224,15 +199,17 @@ class Core(ServingProcess):
     def _now_ms(self) -> int:
         return self._clock.utc_ns() // 1_000_000
 
+    async def _start_media(self) -> MediaProcess:
+        config = self.config
+        return await start_media_process(config.media_host, config.media_port, config.media_threads)
+
     async def _keep_media(self, media: MediaProcess | None) -> None:
         """Keep a media process running, `media` first: each is a new epoch."""
         failures = 0
         while True:
             try:
                 if media is None:
-                    media = await start_media_process(
-                        self.config.media_host, self.config.media_port, self.config.media_threads
-                    )
+                    media = await self._start_media()
                 self._media_pid = media.pid
                 await self._follow_media(media)
                 failures = 0
