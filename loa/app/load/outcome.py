@@ -74,20 +74,7 @@ def outcome(plan: LoadPlan, tally: Tally, seen: Observed, limits: Limits) -> Out
     orders = _orders(tally)
     core = _core(seen)
     spread = tally.frames.spread_us(max(2, gauges["sampled"] // 2))
-    frames = {
-        name: gauges[f"sample_{name}"]
-        for name in (
-            "played",
-            "repaired",
-            "recovered",
-            "concealed",
-            "unsigned",
-            "missing",
-            "late",
-            "preempted",
-            "dropped",
-        )
-    }
+    frames = {name: gauges[f"sample_{name}"] for name in SOUND}
     wanted = frames["played"] + frames["recovered"] + frames["concealed"]
     packets = counts["sample_packets"] + frames["missing"]
     rounds = seen.measured_s * ROUNDS_PER_S * max(1, gauges["processes"])
