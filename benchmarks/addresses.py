@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import socket
 import struct
 from collections.abc import Callable
 
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _IP_PKTINFO = 26, 33, 35, 8  # linux headers
+from loa.app.load.sink_sockets import only_channel
+
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _IP_PKTINFO = 33, 35, 8  # linux headers
 _FIRST = 0x7F400001
 _BUFFER_BYTES = 64 << 20
 _READS_AT_ONCE = 500
-# Kept is what begins with the channel's byte, behind the UDP header of 8; sound is dropped by the kernel.
-_CHANNEL_ONLY = b"".join(
-    struct.pack("=HBBI", *each)
-    for each in ((0x30, 0, 0, 8), (0x15, 0, 1, 0xC1), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
-)
 
 Heard = Callable[[int, bytes, int], None]
 """Endpoint, datagram, and when the kernel had it (UTC, ns)."""
@@ -30,10 +26,7 @@ class Addresses:
         self._heard = heard
         self._sound_at = sound_at
         self._shared, self._own = _open(), _open()
-        code = ctypes.create_string_buffer(_CHANNEL_ONLY, len(_CHANNEL_ONLY))
-        self._shared.setsockopt(
-            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_CHANNEL_ONLY) // 8, ctypes.addressof(code))
-        )
+        only_channel(self._shared)
         loop = asyncio.get_running_loop()
         for each in (self._shared, self._own):
             loop.add_reader(each, self._read, each)

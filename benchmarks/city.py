@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processor import cpu_s
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.areas import Areas
@@ -23,8 +24,6 @@ from loa.broadcast.store.database import Database
 from loa.codecs.signed import SigningKey
 from loa.model import EndpointKind, id_text
 from tests.certificates import Authority
-
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def endpoint_id(number: int) -> bytes:
@@ -97,8 +96,7 @@ class Child:
 
     def cpu_s(self) -> float:
         """The processor time it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return TICK_S * (int(fields[11]) + int(fields[12]))
+        return cpu_s(self.pid)
 
 
 class City:

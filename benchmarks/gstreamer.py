@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.ears import Ears, quantile, spreads_ms
-from benchmarks.media_run import FRAME_S, cpu_s
+from benchmarks.media_run import FRAME_S
+from benchmarks.processor import cpu_s
 
 _SETTLES_S = 2.0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import select
 import socket
 import sys
@@ -17,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from loa.app.open_files import raise_file_limit
 from loa.codecs.ogg_page import read_page
 from loa.errors import WireError
 
@@ -165,8 +165,7 @@ def _unchunked(body: bytes) -> bytes:
 def main() -> None:
     """The command."""
     url, count, a_second, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
     crowd = Crowd(url, count)
     crowd.join(a_second)
     served = sorted(each.served_s for each in crowd.all.values() if each.served_s >= 0)

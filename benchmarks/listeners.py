@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import resource
 import shutil
 import socket
 import subprocess
@@ -21,7 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import Figure
+from benchmarks.processor import cpu_s
 from loa.app.api_client import ApiClient
+from loa.app.open_files import raise_file_limit
 from loa.codecs.ogg_opus import OggOpusWriter, read_ogg_opus
 from tests import sounds
 
@@ -70,8 +71,7 @@ class Outcome:
 
 def measure() -> list[Figure]:
     """Real processes: both servers in turn, for each length of a page, and the crowd."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -245,9 +245,9 @@ def _crowd(pid: int, url: str, count: int) -> Outcome:
         try:
             joined = json.loads(process.stdout.readline())
             process.stdout.readline()
-            used, began = _cpu_s(pid), time.monotonic()
+            used, began = cpu_s(pid), time.monotonic()
             heard = json.loads(process.stdout.readline())
-            used, took = _cpu_s(pid) - used, time.monotonic() - began
+            used, took = cpu_s(pid) - used, time.monotonic() - began
         finally:
             process.kill()
     if heard["wrong"]:
@@ -261,8 +261,3 @@ def _crowd(pid: int, url: str, count: int) -> Outcome:
         cores=used / took,
         kbit_a_listener=heard["bytes"] * 8 / 1000 / took / listening,
     )
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

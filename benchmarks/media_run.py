@@ -6,9 +6,9 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.ears import KEEPALIVE_S, Ears, quantile, spreads_ms
+from benchmarks.processor import cpu_s
 from loa.broadcast.air.media_port import AddChannel, AirEnded, AskCounters, Counters, Event, Frames, Ready, StartAir
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 
@@ -34,12 +34,6 @@ class Run:
     def spread_ms(self, share: float) -> float:
         """A quantile of the first-to-last spreads."""
         return quantile(self.spreads_ms, share)
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process and of the children it has waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return sum(int(each) for each in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def run(count: int, seconds: float, threads: int = 0) -> Run:
