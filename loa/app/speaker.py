@@ -9,9 +9,10 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -235,13 +236,7 @@ class Speaker:
         return str(resolved[0]), int(resolved[1])
 
     def _on_readable(self, sock: socket.socket) -> None:
-        for _ in range(READS_AT_ONCE):
-            try:
-                data, address = sock.recvfrom(READ_BYTES)
-            except BlockingIOError:
-                break
-            except OSError:
-                continue  # an ICMP answer to something sent before; the socket goes on
+        for data, address in _read(sock):
             self._engine.on_datagram(data, (address[0], address[1]), self._clock.monotonic_ns())
         now_ns = self._clock.monotonic_ns()
         due_ns = self._engine.next_due_ns(now_ns)
@@ -273,13 +268,7 @@ class Speaker:
 
     def _on_group_readable(self, sock: socket.socket) -> None:
         heard_before = self._engine.ear.hearing
-        for _ in range(READS_AT_ONCE):
-            try:
-                data, address = sock.recvfrom(READ_BYTES)
-            except BlockingIOError:
-                break
-            except OSError:
-                continue
+        for data, address in _read(sock):
             self._engine.on_group_datagram(data, address[0], self._clock.monotonic_ns())
         if self._engine.ear.hearing != heard_before:
             self._wake.set()
@@ -310,6 +299,17 @@ class Speaker:
             os.replace(temporary, path)
         except OSError as error:
             _log.warning("report not written", path=str(path), error=error.strerror)
+
+
+def _read(sock: socket.socket) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+    """The datagrams that wait, and where each came from; of many only the first."""
+    for _ in range(READS_AT_ONCE):
+        try:
+            yield sock.recvfrom(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # an ICMP answer to something sent before; the socket goes on
 
 
 def run(settings: Settings, *, fail: Callable[[LoaError], None]) -> None:
