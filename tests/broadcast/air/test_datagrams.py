@@ -12,20 +12,13 @@ from loa.broadcast.air.datagram_reader import READ_BYTES, ROUND, DatagramReader
 from loa.broadcast.air.media_socket import open_media_socket
 from loa.broadcast.air.reply_batch import MAX_REPLIES, ReplyBatch
 from loa.broadcast.air.sockaddr import pack_address, unpack_address
+from tests.broadcast.air.sockets import endpoint
 
 
 @pytest.fixture
 def media() -> Iterator[socket.socket]:
     with open_media_socket("::", 0, new_values()) as sock:
         yield sock
-
-
-def endpoint(stack: ExitStack, host: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-    sock.bind((host, 0))
-    sock.settimeout(10)
-    return sock
 
 
 def test_datagrams_of_both_families_come_in_order_with_their_instants(media: socket.socket) -> None:

@@ -14,6 +14,7 @@ from loa.broadcast.air.fanout import Fanout, Parcel
 from loa.broadcast.air.media_socket import open_media_socket, plain_address
 from loa.broadcast.air.transmit import FULL, MAX_CALL, Outcome
 from loa.errors import ConfigError
+from tests.broadcast.air.sockets import endpoint
 
 REFUSED = ("255.255.255.255", 9)  # EACCES: the socket may not broadcast
 PACKET = b"\0packet\0with\0zeros"
@@ -25,21 +26,13 @@ def sender() -> Iterator[socket.socket]:
         yield sock
 
 
-def receiver(stack: ExitStack, host: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-    sock.bind((host, 0))
-    sock.settimeout(10)
-    return sock
-
-
 def table_of(addresses: list[tuple[str, int]]) -> AddressTable:
     return AddressTable.of(addresses)
 
 
 def test_one_batch_reaches_both_families_and_no_refusal_stops_it(sender: socket.socket) -> None:
     with ExitStack() as stack:
-        receivers = [receiver(stack, host) for host in ("127.0.0.1", "::1", "127.0.0.2", "::1")]
+        receivers = [endpoint(stack, host) for host in ("127.0.0.1", "::1", "127.0.0.2", "::1")]
         addresses = [plain_address(each.getsockname()) for each in receivers]
         mixed = [REFUSED, addresses[0], addresses[1], REFUSED, REFUSED, addresses[2], addresses[3], REFUSED]
         outcome = Fanout(sender).send(PACKET, table_of(mixed))
@@ -49,7 +42,7 @@ def test_one_batch_reaches_both_families_and_no_refusal_stops_it(sender: socket.
 
 def test_more_receivers_than_one_call_takes(sender: socket.socket) -> None:
     with ExitStack() as stack:
-        sock = receiver(stack, "127.0.0.1")
+        sock = endpoint(stack, "127.0.0.1")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         count = 2 * MAX_CALL + 100
         assert Fanout(sender).send(b"x", table_of([plain_address(sock.getsockname())] * count)).sent == count
@@ -113,10 +106,10 @@ def test_errors_that_the_socket_keeps_from_closed_ports_stop_nobody(sender: sock
     with ExitStack() as stack:
         closed = []
         for _ in range(3):
-            gone = receiver(stack, "127.0.0.1")
+            gone = endpoint(stack, "127.0.0.1")
             closed.append(gone.getsockname())
             gone.close()
-        alive = receiver(stack, "127.0.0.1")
+        alive = endpoint(stack, "127.0.0.1")
         home = alive.getsockname()
         Fanout(sender).send(PACKET, table_of([closed[0], home, closed[1], closed[2], home]))
         assert [alive.recv(100), alive.recv(100)] == [PACKET] * 2
@@ -134,7 +127,7 @@ def test_a_full_buffer_is_waited_for_but_not_for_ever(sender: socket.socket, num
 
 def test_packets_to_one_table_leave_one_after_the_other(sender: socket.socket) -> None:
     with ExitStack() as stack:
-        one, two = receiver(stack, "127.0.0.1"), receiver(stack, "127.0.0.1")
+        one, two = endpoint(stack, "127.0.0.1"), endpoint(stack, "127.0.0.1")
         a, b = table_of([one.getsockname()] * 3), table_of([two.getsockname()])
         Fanout(sender).send_all([Parcel(b"1", a), Parcel(b"x", b), Parcel(b"2", a), Parcel(b"3", a)])
         assert [one.recv(9) for _ in range(9)] == [b"1"] * 3 + [b"2"] * 3 + [b"3"] * 3
@@ -158,7 +151,7 @@ def test_the_media_socket_is_marked_and_large() -> None:
 
 def test_no_datagram_is_ever_fragmented(sender: socket.socket) -> None:
     with ExitStack() as stack:
-        four, six = receiver(stack, "127.0.0.1"), receiver(stack, "::1")
+        four, six = endpoint(stack, "127.0.0.1"), endpoint(stack, "::1")
         homes = [plain_address(each.getsockname()) for each in (four, six)]
         assert Fanout(sender).send(bytes(1_252), table_of(homes)).sent == 2
         assert [len(each.recv(2_000)) for each in (four, six)] == [1_252, 1_252]
