@@ -15,6 +15,7 @@ from tests.e2e.test_one_voice import all_finished
 PLANS = [SpeakerPlan("Cụm loa A", 0, 1800, 60), SpeakerPlan("Cụm loa B", 2, -600, -40)]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(150)
 async def test_what_was_acknowledged_survives_and_the_voice_comes_back(
     stage: Stage, speech_and_siren: Path

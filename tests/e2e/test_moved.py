@@ -42,6 +42,7 @@ async def placed(folder: Path, area: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 async def test_a_speaker_that_moves_goes_on_is_stopped_and_hears_what_is_there(
     stage: Stage, speech_and_siren: Path

@@ -33,6 +33,7 @@ async def until(stage: Stage, name: str, value: float) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 async def test_speakers_go_over_to_their_group_and_back_in_the_middle_of_a_bulletin_and_lose_no_frame(
     tmp_path: Path,

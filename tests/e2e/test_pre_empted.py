@@ -45,6 +45,7 @@ async def over(stage: Stage, broadcast: Json, count: int) -> dict[str, Json]:
     return {row["endpoint_id"]: row for row in await receipts(stage, broadcast, all_finished)}
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 async def test_an_alert_to_one_speaker_takes_it_out_of_a_bulletin_and_gives_it_back(
     stage: Stage, tmp_path: Path

@@ -66,6 +66,7 @@ async def _elsewhere(folder: Path, lost: Stage, database: str, archive: Path) ->
         yield stage
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 async def test_the_same_speaker_hears_the_new_machine(
     stage: Stage, speech_and_siren: Path, tmp_path: Path, database: str

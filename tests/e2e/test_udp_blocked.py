@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from loa.app.demo.run import wait_for_clocks
 from loa.app.demo.stage import SpeakerPlan, Stage, free_udp_port
 from loa.app.demo.verdict import Recording, judge, reference, spread_ms
 from tests.sounds import siren, wav
 
 
+@pytest.mark.alone
 async def test_a_speaker_behind_a_wall_plays_in_full_and_in_time(stage: Stage, tmp_path: Path) -> None:
     sound = tmp_path / "siren.wav"
     sound.write_bytes(wav(siren(3.0)))
