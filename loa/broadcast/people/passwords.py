@@ -22,6 +22,9 @@ WAITING = 16
 TIME_COST, MEMORY_KIB, LANES = 2, 65_536, 1
 """RFC 9106's memory, on one core: the others have sound to send."""
 
+_NOBODYS = b"\xff"
+"""Not UTF-8, so no password that can be typed: on its hash, an unknown user takes as long as a known one."""
+
 _Done = TypeVar("_Done")
 
 
@@ -33,14 +36,13 @@ class Queue(StrEnum):
 
 
 class Passwords:
-    """Hashes and verifies. Making one hashes once; close it when it is done with."""
+    """Hashes and verifies. Close it when it is done with."""
 
     def __init__(self, *, time_cost: int = TIME_COST, memory_kib: int = MEMORY_KIB) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=LANES)
         self._threads = {queue: ThreadPoolExecutor(1, f"passwords-{queue}") for queue in Queue}
         self._waiting = dict.fromkeys(Queue, 0)
-        # Of no password that can be typed: an unknown user takes as long as a known one.
-        self._nobody = self._hasher.hash(b"\xff")
+        self._nobody = ""
 
     async def hash(self, password: str) -> str:
         """The text to keep; Busy."""
@@ -48,9 +50,13 @@ class Passwords:
 
     async def verify(self, kept: str | None, password: str, queue: Queue = Queue.STRANGERS) -> bool:
         """Whether `password` is the one of which `kept` was made; Busy. None takes as long, and is nobody's."""
-        return await self._run(queue, lambda: self._matches(kept or self._nobody, password)) and kept is not None
+        return await self._run(queue, lambda: self._matches(kept, password)) and kept is not None
 
-    def _matches(self, kept: str, password: str) -> bool:
+    def _matches(self, kept: str | None, password: str) -> bool:
+        # Made by the first who come, known or not: that an answer takes longer then tells nothing.
+        if not self._nobody:
+            self._nobody = self._hasher.hash(_NOBODYS)
+        kept = self._nobody if kept is None else kept
         try:
             return self._hasher.verify(kept, _bytes(password))
         except (VerificationError, InvalidHashError):

@@ -7,8 +7,10 @@ import contextlib
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,18 +95,40 @@ async def test_a_password_is_known_again_however_its_letters_are_typed(passwords
     assert await passwords.hash(GOOD) != kept
 
 
+class _Noting(PasswordHasher):
+    """Says what it was asked for, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.asked: list[str] = []
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.asked.append("hash")
+        assert threading.current_thread() is not threading.main_thread()
+        return super().hash(password, salt=salt)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+        self.asked.append("verify")
+        return super().verify(hash, password)
+
+
+@pytest.mark.parametrize("first_is_known", [True, False])
 async def test_nobodys_password_opens_nothing_and_costs_the_same_work(
-    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch, first_is_known: bool
 ) -> None:
-    asked: list[str] = []
+    known = await passwords.hash(GOOD)
+    hasher = _Noting()
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    assert not await passwords.verify(known if first_is_known else None, "another one's words")
+    assert hasher.asked == ["hash", "verify"]
+    for kept in (None, known, None):
+        assert not await passwords.verify(kept, "another one's words")
+    assert hasher.asked == ["hash", *["verify"] * 4]
 
-    def matches(kept: str, _password: str) -> bool:
-        asked.append(kept)
-        return True
 
-    monkeypatch.setattr(passwords, "_matches", matches)
-    assert not await passwords.verify(None, GOOD)
-    assert asked[0].startswith("$argon2id$")
+@pytest.mark.parametrize("typed", ["ÿ", "\udcff", ""])
+async def test_nothing_that_is_typed_is_nobodys_password(passwords: Passwords, typed: str) -> None:
+    assert not await passwords.verify(None, typed)
 
 
 async def test_what_is_no_hash_opens_nothing(passwords: Passwords) -> None:
