@@ -66,7 +66,7 @@ async def open_rooms(config: CoreConfig, clock: Clock, stack: contextlib.AsyncEx
     receipts = Receipts(db)
     stack.push_async_callback(receipts.close)
     audio = audio_folder(config)
-    library = await Library.open(
+    library = Library(
         db,
         await AudioFolder.open(audio),
         stack.enter_context(own_scratch(audio / "tmp")),

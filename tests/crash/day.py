@@ -23,6 +23,7 @@ from loa.broadcast.air.media_local import MediaLocal
 from loa.broadcast.air.media_port import AirEnded, AirProgress
 from loa.broadcast.content.audio_folder import AudioFolder
 from loa.broadcast.content.library import Draft, Library
+from loa.broadcast.content.scratch import own_scratch
 from loa.broadcast.content.worker import IngestPool
 from loa.broadcast.journal.act import Act
 from loa.broadcast.orders.book import OrderBook
@@ -76,7 +77,8 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
     passwords = Passwords(time_cost=1, memory_kib=8)
     audio = folder / "audio"
     pool = IngestPool(lambda _: ThreadPoolExecutor(1))
-    library = await Library.open(db, await AudioFolder.open(audio), audio / "tmp", pool)
+    stack = contextlib.ExitStack()
+    library = Library(db, await AudioFolder.open(audio), stack.enter_context(own_scratch(audio / "tmp")), pool)
     hub = Hub(endpoints=endpoints, receipts=receipts, keyring=keyring, clock=clock)
     book = OrderBook(db, keyring)
     director = Director(
@@ -112,6 +114,7 @@ async def rooms(url: str, folder: Path) -> AsyncIterator[Rooms]:
         passwords.close()
         await receipts.close()
         await db.close()
+        stack.close()
 
 
 async def _tick(media: MediaLocal) -> None:

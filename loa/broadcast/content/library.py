@@ -23,7 +23,7 @@ from loa.broadcast.records import Programme, ProgrammeClass
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.ogg_opus import OggOpusFile, read_ogg_opus
-from loa.errors import MediaError, NotAudio, NotFound, QuotaFull, StoreError, WireError
+from loa.errors import MediaError, NotAudio, NotFound, QuotaFull, WireError
 from loa.model import new_id
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -87,9 +87,10 @@ class Collected:
 
 
 class Library:
-    """Programmes whose sound lies in `store`; what is being made lies in the folder `scratch`.
+    """Programmes whose sound lies in `store`; what is being made lies in the folder `scratch`, which is
+    there, and no other process's (see `own_scratch`). Where the store is a folder too, both lie on one file system.
 
-    Made by `open`. A sound is durable before the database names it, and never changes after.
+    A sound is durable before the database names it, and never changes after.
     """
 
     def __init__(
@@ -97,47 +98,17 @@ class Library:
         db: Database,
         store: AudioStore,
         scratch: Path,
-        pool: IngestPool,
-        recipe: Recipe,
-        limits: Limits,
+        pool: IngestPool | None = None,
+        recipe: Recipe = Recipe(),  # noqa: B008
+        limits: Limits = Limits(),
     ) -> None:
         self._programmes = Programmes(db)
         self._store = store
         self._scratch = scratch
-        self._pool = pool
+        self._pool = pool or IngestPool()
         self._recipe = recipe
         self._limits = limits
         self._storing = asyncio.Lock()
-
-    @classmethod
-    async def open(
-        cls,
-        db: Database,
-        store: AudioStore,
-        scratch: Path,
-        pool: IngestPool | None = None,
-        recipe: Recipe = Recipe(),  # noqa: B008
-        limits: Limits = Limits(),
-    ) -> Library:
-        """A library; `scratch` is made if need be, and freed of what an earlier process left half done.
-
-        StoreError when the folder cannot be used. No other process uses `scratch`; where the store is a folder too,
-        both lie on one file system.
-        """
-        library = cls(db, store, scratch, pool or IngestPool(), recipe, limits)
-        try:
-            await asyncio.to_thread(library._clean)
-        except OSError as error:
-            raise StoreError(f"the folder {scratch} cannot be used: {error}") from error
-        return library
-
-    def _clean(self) -> None:
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        for left in self._scratch.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink()
 
     async def add(
         self, chunks: AsyncIterator[bytes], draft: Draft, act: Act, max_bytes: int, upload: Upload | None = None

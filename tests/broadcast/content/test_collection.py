@@ -53,7 +53,9 @@ async def chunks(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def opened(db: Database, folder: Path) -> Library:
-    return await Library.open(db, await AudioFolder.open(folder), folder / "tmp", IngestPool(_threads))
+    store = await AudioFolder.open(folder)
+    (folder / "tmp").mkdir(exist_ok=True)
+    return Library(db, store, folder / "tmp", IngestPool(_threads))
 
 
 async def collected(library: Library, now_ms: int, kept_ms: int) -> Collected:
@@ -223,11 +225,12 @@ async def staged(db: Database, folder: Path, two_processes: bool) -> tuple[Stage
     await plain.close()
     turns = Turns()
     store = await SteppedStore.open(folder)
+    (folder / "tmp").mkdir(exist_ok=True)
     assert isinstance(store, SteppedStore)
     store.turns = turns
     programmes = SteppedProgrammes(db)
     programmes.turns = turns
-    one, two = [await Library.open(db, store, folder / "tmp", IngestPool(_threads)) for _ in range(2)]
+    one, two = [Library(db, store, folder / "tmp", IngestPool(_threads)) for _ in range(2)]
     one._programmes = two._programmes = programmes
     return Stage(one, two if two_processes else one, programmes, turns, folder, NOW_MS + 10 * GRACE_MS), old
 

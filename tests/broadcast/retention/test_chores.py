@@ -85,7 +85,7 @@ class Stage:
 async def stage(db: Database, tmp_path: Path, keyring: KeyRing) -> AsyncIterator[Stage]:
     ledger, tokens, enrolments = Ledger(db), Tokens(db), Enrolments(db, keyring)
     pool = IngestPool(lambda _: ThreadPoolExecutor(1))
-    library = await Library.open(db, await AudioFolder.open(tmp_path / "audio"), tmp_path / "audio" / "tmp", pool)
+    library = Library(db, await AudioFolder.open(tmp_path / "audio"), tmp_path / "audio" / "tmp", pool)
     made = chores(KEPT, ledger=ledger, enrolments=enrolments, tokens=tokens, folding=Folding(db), library=library)
     clock = VirtualClock(0, NOW_MS * 1_000_000)
     yield Stage(db, tmp_path, ledger, enrolments, tokens, library, clock, dict(made))
