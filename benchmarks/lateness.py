@@ -61,11 +61,9 @@ def _changes_ms() -> list[float]:
         core.receive(channel_wire.encode(Type.ECHO, channel, 1, nonce, secret), home, 0)
     ids = (bytes(16), b"x" * 16)
     for k, broadcast in enumerate(ids):
-        audience = tuple(every) if k == 0 else ()
-        start = StartAir(
-            broadcast, 1, 2 * k + 1, 2 * k + 2, 0, 0, 0, 960, bytes([k]) * 16, bytes(12), b"", 5, None, audience
-        )
+        start = StartAir(broadcast, 1, 2 * k + 1, 2 * k + 2, 0, 0, 0, 960, bytes([k]) * 16, bytes(12), b"", 5, None)
         core.handle(start, 0)
+        core.handle(Audience(broadcast, tuple(every) if k == 0 else ()), 0)
         core.handle(Frames(broadcast, 0, tuple(bytes(media_run.PAYLOAD_BYTES) for _ in range(TURNS + 1))), 0)
     core.due(0)
     took_ms = []

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from benchmarks.ears import KEEPALIVE_S, Ears, quantile, spreads_ms
 from benchmarks.processor import cpu_s
-from loa.broadcast.air.media_port import AddChannel, AirEnded, AskCounters, Counters, Event, Frames, Ready, StartAir
+from loa.broadcast.air.media_port import (
+    AddChannel,
+    AirEnded,
+    AskCounters,
+    Audience,
+    Counters,
+    Event,
+    Frames,
+    Ready,
+    StartAir,
+)
 from loa.broadcast.air.media_process import MediaProcess, start_media_process
 
 PAYLOAD_BYTES = 160
@@ -70,9 +80,9 @@ async def _run(count: int, frames: int, threads: int) -> Run:
                 block_seed=os.urandom(32),
                 block_frames=5,
                 end_index=frames,
-                audience=tuple(ears.channels),
             )
             media.send(start)
+            media.send(Audience(broadcast, tuple(ears.channels)))
             for first in range(0, frames, 500):
                 chunk = tuple(bytes(PAYLOAD_BYTES) for _ in range(first, min(first + 500, frames)))
                 media.send(Frames(broadcast, first, chunk))

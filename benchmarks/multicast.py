@@ -183,5 +183,4 @@ def _start() -> StartAir:
         block_seed=bytes(32),
         block_frames=5,
         end_index=None,
-        audience=(),
     )

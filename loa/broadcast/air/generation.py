@@ -77,7 +77,7 @@ class Plan:
         return (end_ns - now_ns) // 1_000_000 + tune.play_delay_ms + GRACE_MS
 
     def start_air(self) -> StartAir:
-        """What takes it on air, with nobody in its audience."""
+        """What takes it on air."""
         tune = self.tune
         return StartAir(
             broadcast_id=tune.broadcast_id,
@@ -93,7 +93,6 @@ class Plan:
             block_seed=self.block_key.seed if self.block_key else b"",
             block_frames=tune.block_frames,
             end_index=tune.end_index,
-            audience=(),
         )
 
 

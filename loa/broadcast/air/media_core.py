@@ -290,8 +290,7 @@ class MediaCore:
         before = self._on_air.get(start.broadcast_id)
         if before is not None:
             before.run.stop()
-        air = _Air(run, start.broadcast_id, start.generation, Listeners(start.audience, self._book), now_ns)
-        self._refuse(air.listeners.unknown)
+        air = _Air(run, start.broadcast_id, start.generation, Listeners((), self._book), now_ns)
         air.tapped = before is not None and before.tapped
         self._on_air[start.broadcast_id] = air
         for ssrc in ssrcs:

@@ -57,7 +57,8 @@ class StartAir:
     """Take a generation of a broadcast on air; see `codecs.order_wire.Tune` for the fields they share.
 
     The first frame (index0) is due at `start_ns`. `master_key`, `master_salt`: of SRTP, this generation's only.
-    `block_seed`: Ed25519 seed of the block key, empty for unsigned sound. `audience`: the channels that get it.
+    `block_seed`: Ed25519 seed of the block key, empty for unsigned sound. Who gets it, `Audience`
+    and `Groups` tell.
     """
 
     broadcast_id: bytes
@@ -73,7 +74,6 @@ class StartAir:
     block_seed: bytes
     block_frames: int
     end_index: int | None
-    audience: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ START = StartAir(
     block_seed=BLOCK_KEY.seed,
     block_frames=5,
     end_index=65_530 + 23,
-    audience=(),
 )
 SRTP = SrtpContext(START.master_key, START.master_salt)
 

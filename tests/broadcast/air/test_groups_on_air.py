@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,12 +15,11 @@ from loa.broadcast.air.group_sockets import GroupSockets
 from loa.broadcast.air.media_port import Audience, GroupRoute, Groups, StopAir, UseGroups
 from loa.codecs.channel_wire import Nack, Type
 from loa.codecs.group_wire import encode_beat, parse_beat
-from tests.broadcast.air.test_media_core import MS, ONE, START, TWO, Bench, S, due, frames
+from tests.broadcast.air.test_media_core import MS, ONE, START, TWO, Bench, S, due, frames, on_air
 
 IP_RECVTTL, IP_RECVTOS = 12, 13  # linux/in.h
 HALL = GroupRoute("232.1.0.1", 5004, 8, "", False, "")
 YARD = GroupRoute("ff35::4000:1", 5004, 8, "", False, "")
-QUIET = replace(START, audience=())
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def test_every_group_has_a_beat_every_two_seconds_for_as_long_as_it_is_in_use(be
 
 def test_a_group_gets_what_an_endpoint_gets_once_each_and_nothing_more(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(UseGroups((HALL, YARD)), replace(START, audience=(ONE,)), Groups(START.broadcast_id, (HALL.address,)))
+    bench.do(UseGroups((HALL, YARD)), *on_air(START, ONE), Groups(START.broadcast_id, (HALL.address,)))
     bench.do(frames(0, 10))
     bench.to(11 * S)
     assert sound(bench, HALL) == bench.heard[("192.0.2.1", 1)]
@@ -60,14 +58,14 @@ def test_a_group_gets_what_an_endpoint_gets_once_each_and_nothing_more(bench: Be
 
 
 def test_a_broadcast_that_only_groups_hear_is_sent(bench: Bench) -> None:
-    bench.do(UseGroups((HALL,)), QUIET, Groups(START.broadcast_id, (HALL.address,)), frames(0, 3))
+    bench.do(UseGroups((HALL,)), START, Groups(START.broadcast_id, (HALL.address,)), frames(0, 3))
     bench.to(11 * S)
     assert [at_ns for at_ns, _ in sound(bench, HALL)] == due(0, 1, 2)
 
 
 def test_who_goes_over_to_a_group_and_back_misses_no_frame(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(UseGroups((HALL,)), replace(START, audience=(ONE,)), frames(0, 30))
+    bench.do(UseGroups((HALL,)), *on_air(START, ONE), frames(0, 30))
     bench.to(START.start_ns + 205 * MS)
     bench.do(Groups(START.broadcast_id, (HALL.address,)), Audience(START.broadcast_id, (), (ONE,)))
     bench.to(START.start_ns + 405 * MS)
@@ -78,7 +76,7 @@ def test_who_goes_over_to_a_group_and_back_misses_no_frame(bench: Bench) -> None
 
 
 def test_a_group_that_is_not_in_use_gets_nothing_until_it_is(bench: Bench) -> None:
-    bench.do(UseGroups((YARD,)), QUIET, Groups(START.broadcast_id, (HALL.address, YARD.address)), frames(0, 30))
+    bench.do(UseGroups((YARD,)), START, Groups(START.broadcast_id, (HALL.address, YARD.address)), frames(0, 30))
     bench.to(START.start_ns + 105 * MS)
     bench.do(UseGroups((HALL,)))
     bench.to(START.start_ns + S)
@@ -87,7 +85,7 @@ def test_a_group_that_is_not_in_use_gets_nothing_until_it_is(bench: Bench) -> No
 
 
 def test_what_is_not_on_air_has_no_groups_and_a_stopped_one_is_silent(bench: Bench) -> None:
-    bench.do(UseGroups((HALL,)), Groups(b"unknown" * 2, (HALL.address,)), QUIET, frames(0, 30))
+    bench.do(UseGroups((HALL,)), Groups(b"unknown" * 2, (HALL.address,)), START, frames(0, 30))
     bench.do(Groups(START.broadcast_id, (HALL.address,)))
     bench.to(START.start_ns + 105 * MS)
     bench.do(StopAir(START.broadcast_id))
@@ -97,7 +95,7 @@ def test_what_is_not_on_air_has_no_groups_and_a_stopped_one_is_silent(bench: Ben
 
 def test_who_hears_by_a_group_is_repaired_by_its_own_channel(bench: Bench) -> None:
     bench.bind(ONE, TWO)
-    bench.do(UseGroups((HALL,)), QUIET, frames(0, 10))
+    bench.do(UseGroups((HALL,)), START, frames(0, 10))
     bench.to(START.start_ns + 150 * MS)
     assert bench.say(ONE, Type.NACK, Nack(START.ssrc, (3,)).encode()) == []
     bench.do(Groups(START.broadcast_id, (HALL.address,)))

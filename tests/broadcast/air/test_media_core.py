@@ -52,8 +52,12 @@ START = StartAir(
     block_seed=b"",
     block_frames=5,
     end_index=None,
-    audience=(ONE, TWO),
 )
+
+
+def on_air(start: StartAir = START, *audience: bytes) -> tuple[StartAir, Audience]:
+    """A generation and who gets it: ONE and TWO where nobody is named."""
+    return start, Audience(start.broadcast_id, audience or (ONE, TWO))
 
 
 class Bench:
@@ -126,7 +130,7 @@ def test_the_first_event_tells_epoch_and_address(bench: Bench) -> None:
 
 def test_all_of_an_audience_get_the_same_bytes_at_the_due_instants(bench: Bench) -> None:
     bench.bind(ONE, TWO, THREE)
-    bench.do(START, frames(0, 50))
+    bench.do(*on_air(), frames(0, 50))
     bench.to(START.start_ns + 49 * 20 * MS)
     assert bench.times(ONE) == bench.times(TWO) == due(*range(50))
     assert bench.packets(ONE) == bench.packets(TWO)
@@ -135,7 +139,7 @@ def test_all_of_an_audience_get_the_same_bytes_at_the_due_instants(bench: Bench)
 
 def test_who_binds_later_gets_what_its_audiences_get_from_then_on(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(START, frames(0, 50))
+    bench.do(*on_air(), frames(0, 50))
     bench.to(due(9)[0] + 1)
     bench.bind(TWO)
     bench.to(due(20)[0])
@@ -145,7 +149,7 @@ def test_who_binds_later_gets_what_its_audiences_get_from_then_on(bench: Bench) 
 
 def test_an_audience_changes_at_a_frames_boundary(bench: Bench) -> None:
     bench.bind(ONE, TWO, THREE)
-    bench.do(START, frames(0, 50))
+    bench.do(*on_air(), frames(0, 50))
     bench.to(due(9)[0] + 1)
     bench.do(Audience(START.broadcast_id, (THREE,), (ONE,)))
     bench.to(due(12)[0])
@@ -156,7 +160,7 @@ def test_an_audience_changes_at_a_frames_boundary(bench: Bench) -> None:
 
 def test_a_dropped_channel_gets_nothing_more_even_when_it_comes_back(bench: Bench) -> None:
     bench.bind(ONE, TWO)
-    bench.do(START, frames(0, 50))
+    bench.do(*on_air(), frames(0, 50))
     bench.to(due(4)[0])
     bench.do(DropChannel(TWO), AddChannel(TWO, SECRET))
     bench.bind(TWO)
@@ -172,14 +176,14 @@ def test_a_lost_binding_ends_the_sending(bench: Bench) -> None:
     for n in range(30):
         bench.to(n * 2 * S)
         if n == 5:
-            bench.do(START)
+            bench.do(*on_air())
         if n >= 5:
             bench.do(frames((n - 5) * 100, 100))
     assert max(bench.times(ONE)) == 45 * S - 20 * MS
 
 
 def test_progress_is_told_at_the_start_and_every_half_second_and_the_end_once(bench: Bench) -> None:
-    bench.do(replace(START, end_index=60), frames(0, 60))
+    bench.do(*on_air(replace(START, end_index=60)), frames(0, 60))
     bench.to(20 * S)
     progress = [event for event in bench.events if isinstance(event, AirProgress)]
     assert progress[0] == AirProgress(START.broadcast_id, 1, 0, 0, 0)
@@ -194,10 +198,10 @@ def test_progress_is_told_at_the_start_and_every_half_second_and_the_end_once(be
 
 
 def test_starvation_and_stop_are_told(bench: Bench) -> None:
-    bench.do(START, frames(0, 3))
+    bench.do(*on_air(), frames(0, 3))
     bench.to(due(3)[0] + 2 * S)
     assert bench.events[-1] == AirEnded(START.broadcast_id, 1, 103, "starved", 3)
-    bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, start_ns=20 * S), frames(0, 10))
+    bench.do(*on_air(replace(START, generation=2, ssrc=21, block_ssrc=22, start_ns=20 * S)), frames(0, 10))
     bench.to(20 * S)
     bench.do(StopAir(START.broadcast_id))
     assert bench.events[-1] == AirEnded(START.broadcast_id, 2, 1, "stopped", 1)
@@ -205,9 +209,12 @@ def test_starvation_and_stop_are_told(bench: Bench) -> None:
 
 def test_a_generation_replaces_the_earlier_one(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(START, frames(0, 50))
+    bench.do(*on_air(), frames(0, 50))
     bench.to(due(4)[0])
-    bench.do(replace(START, generation=2, ssrc=21, block_ssrc=22, index0=500, start_ns=due(10)[0]), frames(500, 5))
+    bench.do(
+        *on_air(replace(START, generation=2, ssrc=21, block_ssrc=22, index0=500, start_ns=due(10)[0])),
+        frames(500, 5),
+    )
     assert AirEnded(START.broadcast_id, 1, 5, "stopped", 5) in bench.events
     bench.to(due(12)[0])
     assert bench.times(ONE) == due(0, 1, 2, 3, 4, 10, 11, 12)
@@ -216,7 +223,7 @@ def test_a_generation_replaces_the_earlier_one(bench: Bench) -> None:
 @pytest.mark.parametrize("gone", [False, True])
 def test_no_key_and_ssrc_goes_on_air_twice(bench: Bench, gone: bool) -> None:
     bench.bind(ONE)
-    bench.do(START, frames(0, 5))
+    bench.do(*on_air(), frames(0, 5))
     bench.to(due(2)[0])
     if gone:
         bench.do(StopAir(START.broadcast_id))
@@ -237,7 +244,7 @@ def test_an_impossible_start_is_refused_and_the_process_lives(bench: Bench) -> N
 
 def test_a_nack_is_answered_with_the_same_ciphertext(bench: Bench) -> None:
     bench.bind(ONE, TWO)
-    bench.do(replace(START, block_seed=bytes(32)), frames(0, 50))
+    bench.do(*on_air(replace(START, block_seed=bytes(32))), frames(0, 50))
     bench.to(due(19)[0])
     sound = [p for p in bench.packets(ONE) if p[11] == START.ssrc]
     blocks = [p for p in bench.packets(ONE) if p[11] == START.block_ssrc]
@@ -250,14 +257,14 @@ def test_a_nack_is_answered_with_the_same_ciphertext(bench: Bench) -> None:
 
 def test_only_who_gets_a_broadcast_has_it_repaired(bench: Bench) -> None:
     bench.bind(ONE, THREE)
-    bench.do(START, frames(0, 5))
+    bench.do(*on_air(), frames(0, 5))
     bench.to(due(4)[0])
     assert bench.say(THREE, Type.NACK, Nack(START.ssrc, (1,)).encode()) == []
 
 
 def test_what_has_ended_is_repaired_for_ten_seconds(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(replace(START, end_index=5), frames(0, 5))
+    bench.do(*on_air(replace(START, end_index=5)), frames(0, 5))
     bench.to(due(4)[0] + 9 * S)
     assert len(bench.say(ONE, Type.NACK, Nack(START.ssrc, (4,)).encode())) == 1
     bench.to(due(4)[0] + 10 * S)
@@ -266,7 +273,7 @@ def test_what_has_ended_is_repaired_for_ten_seconds(bench: Bench) -> None:
 
 def test_repair_is_limited_to_two_hundred_packets_a_second_for_one_channel(bench: Bench) -> None:
     bench.bind(ONE, TWO)
-    bench.do(START, frames(0, 400))
+    bench.do(*on_air(), frames(0, 400))
     bench.to(due(399)[0])
     everything = Nack(START.ssrc, tuple(range(400))).encode()
     got = 0
@@ -320,7 +327,7 @@ def test_repair_is_limited_for_all_together(bench: Bench, monkeypatch: pytest.Mo
     monkeypatch.setattr(channels, "ALL_REPAIRS_AT_ONCE", 15)
     bench = Bench()
     bench.bind(ONE, TWO)
-    bench.do(START, frames(0, 20))
+    bench.do(*on_air(), frames(0, 20))
     bench.to(due(19)[0])
     ten = Nack(START.ssrc, tuple(range(10))).encode()
     assert len(bench.say(ONE, Type.NACK, ten)) == 10
@@ -339,9 +346,9 @@ def test_ten_thousand_endpoints_change_hands_at_one_boundary() -> None:
         )
         nonce = channel_wire.parse(reply).payload
         core.receive(channel_wire.encode(Type.ECHO, channel, 1, nonce, SECRET), address, 0)
-    low = replace(START, audience=tuple(every), start_ns=S)
-    high = replace(low, broadcast_id=b"h" * 16, ssrc=21, block_ssrc=22, audience=())
-    for command in (low, high, frames(0, 20), frames(0, 20, high.broadcast_id)):
+    low = replace(START, start_ns=S)
+    high = replace(low, broadcast_id=b"h" * 16, ssrc=21, block_ssrc=22)
+    for command in (*on_air(low, *every), high, frames(0, 20), frames(0, 20, high.broadcast_id)):
         core.handle(command, 0)
     assert [len(batch.table) for batch in core.due(S)] == [10_000]
     core.handle(Audience(low.broadcast_id, (), tuple(every)), S)
@@ -356,7 +363,7 @@ def test_ten_thousand_endpoints_change_hands_at_one_boundary() -> None:
 
 def test_an_address_that_the_kernel_refuses_rests_for_a_second_from_sound_but_not_from_orders(bench: Bench) -> None:
     bench.bind(ONE, TWO)
-    bench.do(START, frames(0, 200))
+    bench.do(*on_air(), frames(0, 200))
     bench.clock.set(due(0)[0])
     [batch] = bench.core.due(bench.now_ns)
     bench.core.refused(batch.table, [batch.table.addresses().index(HOMES[ONE])], bench.now_ns)
@@ -371,7 +378,7 @@ def test_an_address_that_the_kernel_refuses_rests_for_a_second_from_sound_but_no
 
 def test_a_refused_address_that_moved_rests_no_longer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.bind(ONE)
-    bench.do(START, frames(0, 200))
+    bench.do(*on_air(), frames(0, 200))
     bench.clock.set(due(0)[0])
     [batch] = bench.core.due(bench.now_ns)
     bench.core.refused(batch.table, [0], bench.now_ns)
@@ -391,7 +398,9 @@ def test_nothing_that_it_does_leaves_cycles_behind() -> None:
     try:
         bench.bind(ONE, TWO)
         bench.do(
-            replace(START, block_seed=bytes(32), end_index=60), frames(0, 60), SendOrder(b"o", b"datagram", (ONE,))
+            *on_air(replace(START, block_seed=bytes(32), end_index=60)),
+            frames(0, 60),
+            SendOrder(b"o", b"datagram", (ONE,)),
         )
         bench.to(due(30)[0])
         bench.say(ONE, Type.NACK, Nack(START.ssrc, (3, 7, 19)).encode())
@@ -412,8 +421,8 @@ def test_a_thousand_that_are_gone_without_goodbye_are_sent_to_until_their_bindin
     for n, channel in enumerate(every):
         core.handle(AddChannel(channel, SECRET), 0)
         say(core, channel, n, 0)
-    core.handle(replace(START, start_ns=40 * S, audience=tuple(every)), 40 * S)
-    core.handle(frames(0, 500), 40 * S)
+    for command in (*on_air(replace(START, start_ns=40 * S), *every), frames(0, 500)):
+        core.handle(command, 40 * S)
     for n in range(10):  # these still speak
         say(core, every[n], n, 40 * S)
     assert [len(batch.table) for batch in core.due(40 * S)] == [1_010]
@@ -436,8 +445,8 @@ def say(core: MediaCore, channel: bytes, n: int, now_ns: int) -> None:
 
 def test_an_audience_of_unknown_channels_is_counted(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(replace(START, audience=(ONE, b"nobody00")), Audience(START.broadcast_id, (b"nobody01", b"nobody02")))
-    assert bench.core.counters["commands_refused"] == 3
+    bench.do(*on_air(START, ONE, b"nobody01", b"nobody02"))
+    assert bench.core.counters["commands_refused"] == 2
 
 
 def test_an_order_is_repeated_to_those_who_have_not_answered(bench: Bench) -> None:
@@ -471,7 +480,7 @@ def test_orders_on_their_way_are_bounded(bench: Bench) -> None:
 
 def test_counters_are_told_when_asked(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(START, frames(0, 5), AskCounters())
+    bench.do(*on_air(), frames(0, 5), AskCounters())
     counters = bench.events[-1]
     assert isinstance(counters, Counters)
     assert (counters.values["bindings"], counters.values["channels_bound"]) == (1, 1)
@@ -486,7 +495,7 @@ def tapped(bench: Bench) -> list[bytes]:
 
 def test_what_is_tapped_is_what_is_sent_and_only_while_it_is_tapped(bench: Bench) -> None:
     bench.bind(ONE)
-    bench.do(replace(START, block_seed=bytes(32)), frames(0, 20))
+    bench.do(*on_air(replace(START, block_seed=bytes(32))), frames(0, 20))
     bench.to(START.start_ns + 30 * MS)
     before = len(bench.packets(ONE))
     bench.do(Tap(START.broadcast_id, True))
@@ -499,7 +508,7 @@ def test_what_is_tapped_is_what_is_sent_and_only_while_it_is_tapped(bench: Bench
 
 
 def test_what_nobody_is_sent_is_tapped_too_to_its_last_block(bench: Bench) -> None:
-    bench.do(replace(START, block_seed=bytes(32), audience=()), Tap(START.broadcast_id, True), frames(0, 7))
+    bench.do(replace(START, block_seed=bytes(32)), Tap(START.broadcast_id, True), frames(0, 7))
     bench.to(START.start_ns + 130 * MS)
     bench.do(StopAir(START.broadcast_id))
     bench.to(START.start_ns + 500 * MS)
@@ -509,7 +518,7 @@ def test_what_nobody_is_sent_is_tapped_too_to_its_last_block(bench: Bench) -> No
 
 
 def test_a_tap_outlives_a_generation_and_means_nothing_for_what_is_not_on_air(bench: Bench) -> None:
-    bench.do(Tap(START.broadcast_id, True), START, frames(0, 5))
+    bench.do(Tap(START.broadcast_id, True), *on_air(), frames(0, 5))
     bench.to(START.start_ns + 50 * MS)
     assert tapped(bench) == []
     bench.do(Tap(START.broadcast_id, True))
@@ -528,7 +537,7 @@ def test_what_has_ended_makes_room_for_what_begins(bench: Bench, monkeypatch: py
         for n in range(6)
     ]
     for start in starts[:3]:
-        bench.do(start, Frames(start.broadcast_id, 0, (b"sound",)))
+        bench.do(*on_air(start), Frames(start.broadcast_id, 0, (b"sound",)))
         bench.to(bench.now_ns + 20 * MS)
     bench.do(StopAir(starts[0].broadcast_id), StopAir(starts[1].broadcast_id))
     for start in starts[3:5]:
@@ -544,7 +553,7 @@ def test_what_has_ended_makes_room_for_what_begins(bench: Bench, monkeypatch: py
 
 def test_a_run_that_has_ended_holds_no_addresses(bench: Bench) -> None:
     bench.bind(ONE, TWO)
-    bench.do(START, Frames(START.broadcast_id, 0, (b"sound",) * 2))
+    bench.do(*on_air(), Frames(START.broadcast_id, 0, (b"sound",) * 2))
     bench.clock.set(START.start_ns)
     [batch] = bench.core.due(bench.now_ns)
     bench.core.handle(StopAir(START.broadcast_id), bench.now_ns)

@@ -10,6 +10,7 @@ from loa.broadcast.air.media_port import (
     Address,
     AirEnded,
     AirProgress,
+    Audience,
     ChannelBound,
     Event,
     Frames,
@@ -25,7 +26,7 @@ from loa.timing.clock import VirtualClock
 
 S = 1_000_000_000
 HOME: Address = ("192.0.2.1", 9)
-START = StartAir(bytes(16), 1, 1, 2, 0, 0, 5 * S, 960, bytes(16), bytes(12), b"", 5, 3, (b"channel1",))
+START = StartAir(bytes(16), 1, 1, 2, 0, 0, 5 * S, 960, bytes(16), bytes(12), b"", 5, 3)
 
 
 def twin(clock: VirtualClock, sent: list[tuple[int, bytes, Address]]) -> MediaLocal:
@@ -52,6 +53,7 @@ async def test_a_broadcast_in_one_process() -> None:
     nonce = channel_wire.parse(sent.pop()[1]).payload
     media.receive(channel_wire.encode(Type.ECHO, b"channel1", 1, nonce, bytes(32)), HOME)
     port.send(START)
+    port.send(Audience(START.broadcast_id, (b"channel1",)))
     port.send(Frames(bytes(16), 0, (b"a", b"b", b"c")))
     run_until(media, clock, 10 * S)
     port.send(Shutdown())

@@ -34,7 +34,6 @@ messages: st.SearchStrategy[Command | Event] = st.one_of(
         ids,
         uints,
         st.none() | uints,
-        id_tuples,
     ),
     st.builds(media_port.Audience, ids, id_tuples, id_tuples),
     st.builds(media_port.UseGroups, st.lists(routes, max_size=3).map(tuple)),

@@ -23,6 +23,7 @@ from loa.broadcast.air.media_port import (
     Address,
     AirEnded,
     AskCounters,
+    Audience,
     ChannelBound,
     Counters,
     Event,
@@ -63,7 +64,6 @@ START = StartAir(
     block_seed=bytes(32),
     block_frames=5,
     end_index=INDEX0 + FRAMES,
-    audience=(),
 )
 
 E = TypeVar("E", bound=Event)
@@ -146,12 +146,9 @@ async def one_second_on_air() -> None:
                     endpoint.channel_id, (endpoint.server[0], endpoint.sock.getsockname()[1])
                 )
             await probe(endpoints[0], ready)
-            start = replace(
-                START,
-                start_ns=time.monotonic_ns() + 100_000_000,
-                audience=tuple(endpoint.channel_id for endpoint in endpoints),
-            )
+            start = replace(START, start_ns=time.monotonic_ns() + 100_000_000)
             control.media.send(start)
+            control.media.send(Audience(bytes(16), tuple(endpoint.channel_id for endpoint in endpoints)))
             control.media.send(Frames(bytes(16), INDEX0, tuple(b"opus %d" % n for n in range(FRAMES))))
             assert await control.wait(AirEnded) == AirEnded(bytes(16), 1, INDEX0 + FRAMES, "end", FRAMES)
             assert time.monotonic_ns() >= start.start_ns + (FRAMES - 1) * 20_000_000
@@ -207,8 +204,9 @@ async def flooded() -> None:
             for endpoint in (good, bad):
                 await asyncio.to_thread(endpoint.bind)
                 await control.wait(ChannelBound)
-            start = replace(START, start_ns=time.monotonic_ns() + 50_000_000, audience=(good.channel_id,))
+            start = replace(START, start_ns=time.monotonic_ns() + 50_000_000)
             control.media.send(start)
+            control.media.send(Audience(start.broadcast_id, (good.channel_id,)))
             control.media.send(Frames(start.broadcast_id, INDEX0, tuple(b"opus %d" % n for n in range(FRAMES))))
             over = threading.Event()
             flood = asyncio.create_task(asyncio.to_thread(pour, bad, over))

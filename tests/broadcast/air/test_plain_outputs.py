@@ -18,10 +18,8 @@ from tests.broadcast.air.test_media_core import MS, START, Bench, S, frames
 HALL = GroupRoute("239.1.0.1", 5004, 8, "", False, "")
 SAP = ("239.255.255.255", 9875)
 OUTPUT = PlainOutput(b"area", HALL, b"it is there", b"it is gone")
-LOWER = replace(START, audience=())
-HIGHER = replace(
-    START, broadcast_id=b"h" * 16, ssrc=21, block_ssrc=22, start_ns=START.start_ns + 207 * MS, audience=()
-)
+LOWER = START
+HIGHER = replace(START, broadcast_id=b"h" * 16, ssrc=21, block_ssrc=22, start_ns=START.start_ns + 207 * MS)
 
 
 @pytest.fixture

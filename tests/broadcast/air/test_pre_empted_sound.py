@@ -75,7 +75,6 @@ class Town:
                 block_seed=b"",
                 block_frames=5,
                 end_index=tune.end_index,
-                audience=(),
             )
         )
         self.obey(self.arbitration.begin(which, sessions, self.clock.monotonic_ns()))
