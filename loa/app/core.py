@@ -328,7 +328,7 @@ class Core(ServingProcess):
             "audit_digests_contradicted": self._digests.contradicted,
             "endpoints_linked": sum(session.live for session in sessions),
             "endpoints_in_groups": sum(session.door is Door.GROUP for session in sessions),
-            "endpoints_bound": sum(session.reachable for session in sessions),
+            "endpoints_bound": sum(session.heard_by is not None for session in sessions),
             "endpoints_by_link": sum(session.door is Door.LINK for session in sessions),
             "endpoints_pre_empted": self._director.pre_empted,
             "listeners": len(self._listeners),

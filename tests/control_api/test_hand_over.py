@@ -152,7 +152,9 @@ async def test_a_link_by_the_process_beside_is_the_cores(city: City, tmp_path: P
         endpoint = id_text(await listener.enrol(city.api.url, await city.api.enrolment_code(area, "Loa")))
         await listener.connect(city.api.url)
         assert listener.media[0] == "127.0.0.1"
-        await city.becomes(f"/api/v1/endpoints/{endpoint}", lambda said: said["media_bound"] is True)
+        await city.becomes(
+            f"/api/v1/endpoints/{endpoint}", lambda said: said["door"] == "unicast" and said["media_bound"]
+        )
         broadcast = await city.api.start(sound, areas=[area])
         await listener.until(lambda: any(len(stream.payloads) > 20 for stream in listener.streams.values()))
         await city.api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
@@ -190,7 +192,7 @@ async def test_what_is_not_known_is_said_to_be_not_known(city: City, tmp_path: P
     city.valkey.kill()
     await city.becomes(path, lambda said: said["linked"] is None)
     said = await city.api.call("GET", path)
-    assert (said["linked"], said["media_bound"], said["status"]) == (None, None, None)
+    assert [said[name] for name in ("linked", "media_bound", "door", "status")] == [None] * 4
     assert (await city.at_core.call("GET", path))["linked"] is False
     city.valkey.start()
     await city.becomes(path, lambda said: said["linked"] is False)

@@ -94,7 +94,11 @@ async def test_one_that_came_in_the_middle_and_went_back_gets_no_more(
         broadcast = await api.start(await programme(api, tmp_path), areas=[area])
         running = on_air(core, broadcast)
         assert running is not None
+        [shown] = (await api.call("GET", f"/api/v1/endpoints?area_id={area}"))["items"]
+        assert (shown["media_bound"], shown["door"]) == (False, None)
         await door(core, device, by_link=True)
+        [shown] = (await api.call("GET", f"/api/v1/endpoints?area_id={area}"))["items"]
+        assert (shown["media_bound"], shown["door"]) == (True, "link")
         await device.until(MediaArrived)
         assert len(running.audience.by_link) == 1
         (session,) = running.audience.by_link

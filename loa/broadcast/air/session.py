@@ -88,9 +88,9 @@ class Session:
     _messages: Credit = field(default_factory=lambda: Credit(MESSAGES_A_SECOND, MESSAGES_AT_ONCE))
 
     @property
-    def reachable(self) -> bool:
-        """Whether sound can reach it: its address is bound, or it hears by link."""
-        return self.bound or self.door is Door.LINK
+    def heard_by(self) -> Door | None:
+        """By which door sound reaches it; None: its address is not bound, nor does it hear by link."""
+        return self.door if self.bound or self.door is Door.LINK else None
 
     def put(self, message: Message) -> None:
         """Say something to this endpoint alone."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.session import Session
 from loa.broadcast.live.endpoint_states import GONE, EndpointState, state_of
 from loa.broadcast.live.redis_line import RedisLine, Value
@@ -52,7 +53,7 @@ return 1
 
 log = structlog.get_logger("loa.live")
 
-_Seen = tuple[bytes, bool, bool, Status | None]
+_Seen = tuple[bytes, bool, Door | None, Status | None]
 
 
 class StatesTeller:
@@ -85,7 +86,7 @@ class StatesTeller:
         changed: list[Value] = []
         for session in self._sessions():
             endpoint_id = session.endpoint.id
-            seen = now[endpoint_id] = (session.channel_id, session.live, session.reachable, session.status)
+            seen = now[endpoint_id] = (session.channel_id, session.live, session.heard_by, session.status)
             if told.get(endpoint_id) != seen:
                 changed += (endpoint_id, state_of(session).encode())
         for endpoint_id in told.keys() - now.keys():

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from loa.broadcast.air.door import Door
 from loa.broadcast.records import AreaVersion, Endpoint
 from loa.broadcast.registry.endpoints import StoodAt
 from loa.control_api.models.base import Name, PageQuery, Strict, utc
@@ -34,9 +35,10 @@ class StatusOut(Strict):
 
 
 class EndpointOut(Strict):
-    """An enrolled device. `linked` and `media_bound` are null when it is not known how it is.
+    """An enrolled device. `linked`, `media_bound` and `door` are null when it is not known how it is.
 
-    `media_bound`: sound can reach it, since its address is bound or it hears by link.
+    `media_bound`: sound can reach it, since its address is bound or it hears by link. `door`: by which way it does:
+    datagrams to its own address, to its area's multicast group, or messages over its link; null when by none.
     """
 
     id: str
@@ -50,11 +52,18 @@ class EndpointOut(Strict):
     revoked_at: datetime | None
     linked: bool | None
     media_bound: bool | None
+    door: Door | None
     status: StatusOut | None
 
     @classmethod
     def of(
-        cls, endpoint: Endpoint, *, linked: bool | None, media_bound: bool | None, status: StatusOut | None
+        cls,
+        endpoint: Endpoint,
+        *,
+        linked: bool | None,
+        media_bound: bool | None,
+        door: Door | None,
+        status: StatusOut | None,
     ) -> EndpointOut:
         """As it is shown."""
         return cls(
@@ -69,6 +78,7 @@ class EndpointOut(Strict):
             revoked_at=utc(endpoint.revoked_ms),
             linked=linked,
             media_bound=media_bound,
+            door=door,
             status=status,
         )
 

@@ -42,7 +42,7 @@ async def shown(request: web.Request, *endpoints: Endpoint) -> list[EndpointOut]
 
 def _shown(endpoint: Endpoint, state: EndpointState | None) -> EndpointOut:
     if state is None:
-        return EndpointOut.of(endpoint, linked=None, media_bound=None, status=None)
+        return EndpointOut.of(endpoint, linked=None, media_bound=None, door=None, status=None)
     said = state.status
     status = (
         None
@@ -63,7 +63,8 @@ def _shown(endpoint: Endpoint, state: EndpointState | None) -> EndpointOut:
             volume=said.volume,
         )
     )
-    return EndpointOut.of(endpoint, linked=state.linked, media_bound=state.bound, status=status)
+    reached = state.door is not None
+    return EndpointOut.of(endpoint, linked=state.linked, media_bound=reached, door=state.door, status=status)
 
 
 async def list_endpoints(request: web.Request) -> web.Response:

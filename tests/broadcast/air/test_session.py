@@ -145,18 +145,22 @@ async def test_a_renewal_that_came_before_this_one_was_told_is_told_with_it() ->
 
 
 @pytest.mark.parametrize(
-    ("door", "bound", "reachable"),
+    ("door", "bound", "heard_by"),
     [
-        (Door.UNICAST, False, False),
-        (Door.UNICAST, True, True),
-        (Door.LINK, False, True),
-        (Door.GROUP, False, False),
+        (Door.UNICAST, False, None),
+        (Door.UNICAST, True, Door.UNICAST),
+        (Door.LINK, False, Door.LINK),
+        (Door.LINK, True, Door.LINK),
+        (Door.GROUP, False, None),
+        (Door.GROUP, True, Door.GROUP),
     ],
 )
-async def test_sound_reaches_one_that_is_bound_or_hears_by_link(door: Door, bound: bool, reachable: bool) -> None:
+async def test_sound_reaches_one_that_is_bound_or_hears_by_link(
+    door: Door, bound: bool, heard_by: Door | None
+) -> None:
     link = session()
     link.door, link.bound = door, bound
-    assert link.reachable is reachable
+    assert link.heard_by is heard_by
 
 
 def in_a_group() -> Session:

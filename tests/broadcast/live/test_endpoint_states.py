@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.session import Session
 from loa.broadcast.live import shared_states
 from loa.broadcast.live.endpoint_states import GONE, EndpointState
@@ -31,12 +32,8 @@ class Link:
     endpoint: Endpoint
     channel_id: bytes = b"c" * 8
     live: bool = True
-    bound: bool = False
+    heard_by: Door | None = None
     status: Status | None = None
-
-    @property
-    def reachable(self) -> bool:
-        return self.bound
 
 
 def link(number: int) -> Link:
@@ -66,13 +63,13 @@ async def test_other_processes_know_what_the_core_knows(line: RedisLine) -> None
     teller = StatesTeller(line, city.sessions)
     assert await known(line, 1) is None
     await teller.tell()
-    linked = EndpointState(linked=True, bound=False, status=None)
+    linked = EndpointState(linked=True, door=None, status=None)
     assert await known(line, 1, 2, 3) == [linked, linked, GONE]
-    city.links[1].bound, city.links[1].status = True, SAID
+    city.links[1].heard_by, city.links[1].status = Door.GROUP, SAID
     city.links[2].live = False
     city.links[3] = link(3)
     await teller.tell()
-    assert await known(line, 3, 2, 1) == [linked, GONE, EndpointState(linked=True, bound=True, status=SAID)]
+    assert await known(line, 3, 2, 1) == [linked, GONE, EndpointState(linked=True, door=Door.GROUP, status=SAID)]
     del city.links[1]
     await teller.tell()
     assert await known(line, 1, 3) == [GONE, linked]
@@ -142,7 +139,7 @@ async def test_a_redis_that_lost_everything_says_that_nothing_is_known_until_all
     await teller.tell()  # finds that it is gone, and writes nothing by halves
     assert await known(line, 1) is None
     await teller.tell()
-    assert await known(line, 0) == [EndpointState(linked=True, bound=False, status=None)]
+    assert await known(line, 0) == [EndpointState(linked=True, door=None, status=None)]
 
 
 async def test_a_newer_core_is_not_talked_over(line: RedisLine) -> None:
@@ -170,7 +167,7 @@ def test_bytes_are_a_state_or_refused(data: bytes) -> None:
     assert EndpointState.decode(state.encode()) == state
 
 
-@given(st.booleans(), st.booleans(), st.sampled_from([None, SAID]))
-def test_a_state_comes_through_as_it_was(linked: bool, bound: bool, status: Status | None) -> None:
-    state = EndpointState(linked, bound, status)
+@given(st.booleans(), st.sampled_from([None, *Door]), st.sampled_from([None, SAID]))
+def test_a_state_comes_through_as_it_was(linked: bool, door: Door | None, status: Status | None) -> None:
+    state = EndpointState(linked, door, status)
     assert EndpointState.decode(state.encode()) == state
