@@ -1,15 +1,17 @@
-"""For all tests: property tests that say the same on every machine, however slow it is, and a PostgreSQL server.
+"""For all tests: property tests that say the same on every machine, however slow it is, and stores to begin with.
 
 Tests run in several processes at once; one marked `alone` (real sound in real time) runs while no other does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,23 @@ def postgres() -> Iterator[PostgresServer]:
 
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty SQLite store with the newest schema: a copy takes less than a migration."""
+    from loa.broadcast.store.address import sqlite_address
+    from loa.broadcast.store.database import Database
+
+    path = tmp_path_factory.mktemp("empty") / "loa.sqlite"
+
+    async def make() -> None:
+        await (await Database.open(sqlite_address(path))).close()
+
+    # In a thread of its own: the test that asks first may have an event loop here.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, make()).result()
+    return path
 
 
 class Places:

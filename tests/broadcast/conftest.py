@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
@@ -34,10 +35,15 @@ def new_store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> N
         server: PostgresServer = request.getfixturevalue("postgres")
         return server.database
     numbers = count(1)
+    empty: Path = request.getfixturevalue("empty_store")
+    folder = tmp_path / "store"
 
     @asynccontextmanager
     async def new() -> AsyncIterator[str]:
-        yield sqlite_address(tmp_path / "store" / f"{next(numbers)}.db")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{next(numbers)}.db"
+        shutil.copyfile(empty, path)
+        yield sqlite_address(path)
 
     return new
 

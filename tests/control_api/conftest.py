@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,11 @@ def clock() -> MovableClock:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def core(tmp_path_factory: pytest.TempPathFactory, clock: MovableClock) -> AsyncIterator[Core]:
+async def core(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path, clock: MovableClock
+) -> AsyncIterator[Core]:
     folder: Path = tmp_path_factory.mktemp("core")
+    shutil.copyfile(empty_store, folder / "loa.sqlite")
     config = settings.load(data_dir=folder, http_port=0, media_port=0, max_upload_bytes=8 * 2**20)
     async with Core(config, clock) as running:
         yield running

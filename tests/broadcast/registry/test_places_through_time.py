@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -233,18 +232,6 @@ class Story:
 
 
 WHAT = ["create", "rename", "rehang", "close", "enrol", "move", "revoke", "merge", "split", "dissolve"]
-
-
-@pytest.fixture(scope="module")
-def empty_store() -> Path:
-    """The file of an empty store, to be copied."""
-    folder = Path(tempfile.mkdtemp())
-
-    async def make() -> None:
-        await (await Database.open(f"sqlite+aiosqlite:///{folder / 'loa.db'}")).close()
-
-    asyncio.run(make())
-    return folder / "loa.db"
 
 
 @settings(max_examples=60)
