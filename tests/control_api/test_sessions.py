@@ -169,12 +169,12 @@ async def test_watching_alone_does_not_keep_a_session(
                 await stream.content.read()  # to its end
 
 
-async def test_sessions_are_shown_and_ended_one_by_one(api: ApiClient) -> None:
+async def test_sessions_are_shown_and_ended_one_by_one(api: ApiClient, lan: str) -> None:
     await new_user(api, "minh", {"role": "viewer"})
     async with Browser(api.url) as here, Browser(api.url) as there, Browser(api.url) as stranger:
         await here.sign_in("minh", User_Agent="Firefox ở nhà")
         await there.sign_in("minh")
-        await stranger.sign_in("lan")
+        await stranger.sign_in(lan)
         listed = (await here.good("GET", "/api/v1/sessions"))["items"]
         mine = [each for each in listed if each["current"]]
         assert [each["agent"] for each in mine] == ["Firefox ở nhà"]
