@@ -1,6 +1,7 @@
 """For all tests: property tests that say the same on every machine, however slow it is, and stores to begin with.
 
-Tests run in several processes at once; one marked `alone` (real sound in real time) runs while no other does.
+Tests run in several processes at once; one marked `alone` (real sound in real time) runs while no other does. Those
+come first, one after the other, so that the others are waited for once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,25 +59,32 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Places:
-    """Who runs now, over the processes of one run: a test holds a place beside the others, or all places."""
+    """Who runs now, over the processes of one run: a test holds a place beside the others, or all places.
+
+    Who has all places keeps them for the next test that wants them.
+    """
 
     def __init__(self, run: str) -> None:
         folder = Path(tempfile.gettempdir())
         self._paths = [folder / f"loa-tests-{run}.{name}" for name in ("door", "places")]
         self._door, self._places = (os.open(path, os.O_RDWR | os.O_CREAT, 0o600) for path in self._paths)
+        self._has_all = False
 
     @contextlib.contextmanager
-    def held(self, *, alone: bool) -> Iterator[None]:
+    def held(self, *, alone: bool, next_alone: bool) -> Iterator[None]:
         """Wait for a place. Who wants all keeps the door meanwhile, so that those who come and go let it in."""
-        fcntl.flock(self._door, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(self._places, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        finally:
-            fcntl.flock(self._door, fcntl.LOCK_UN)
+        if not self._has_all:
+            fcntl.flock(self._door, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self._places, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            finally:
+                fcntl.flock(self._door, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(self._places, fcntl.LOCK_UN)
+            self._has_all = alone and next_alone
+            if not self._has_all:
+                fcntl.flock(self._places, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """No further test of this process. All processes have opened the files before the first one ends."""
@@ -99,10 +108,24 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         places.close()
 
 
+def _is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of tests that are alone first, then those that hold such a test too; otherwise in their order."""
+    of_files: dict[Path, set[bool]] = defaultdict(set)
+    for item in items:
+        of_files[item.path].add(_is_alone(item))
+    ranks = {path: 0 if kinds == {True} else 1 if True in kinds else 2 for path, kinds in of_files.items()}
+    items.sort(key=lambda item: ranks[item.path])
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Beside the others, or alone."""
     places = item.config.stash.get(PLACES, None)
-    alone = item.get_closest_marker("alone") is not None
-    with places.held(alone=alone) if places is not None else contextlib.nullcontext():
+    alone, next_alone = _is_alone(item), _is_alone(nextitem)
+    with places.held(alone=alone, next_alone=next_alone) if places is not None else contextlib.nullcontext():
         return (yield)
