@@ -5,14 +5,13 @@ Tables are found in the database itself, not in store/tables.py: what is copied 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, func, inspect, null, select
-from sqlalchemy.exc import SAWarning
+from sqlalchemy import Connection, MetaData, PrimaryKeyConstraint, Table, func, inspect, null, schema, select
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.store.row_format import Column, Kind, Value
@@ -55,11 +54,13 @@ class Tables:
         revision = revision_of(connection)
         if revision is None:
             raise StoreError("the database holds no store of Loa")
-        found = MetaData()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SAWarning)  # of indexes and constraints, which are of no interest here
-            found.reflect(connection)
-        return cls(revision, (each for name, each in sorted(found.tables.items()) if name not in NOT_KEPT))
+        # Not all that can be reflected: indexes and references are of no interest here, and take most of the time.
+        inspector = inspect(connection)
+        columns, keys = inspector.get_multi_columns(), inspector.get_multi_pk_constraint()
+        found = {
+            where[1]: _table(where[1], columns[where], keys[where]["constrained_columns"]) for where in columns
+        }
+        return cls(revision, (table for name, table in sorted(found.items()) if name not in NOT_KEPT))
 
     def forms(self) -> Forms:
         """Their columns; StoreError for one of a kind that cannot be carried over."""
@@ -109,6 +110,11 @@ class Tables:
         query = select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)
         row = (await connection.execute(query)).one_or_none()
         return None if row is None else (row.seq, row.hash)
+
+
+def _table(name: str, columns: Iterable[ReflectedColumn], key: Iterable[str]) -> Table:
+    made = (schema.Column(each["name"], each["type"], nullable=each["nullable"]) for each in columns)
+    return Table(name, MetaData(), *made, PrimaryKeyConstraint(*key))
 
 
 def _column(column: Any) -> Column:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 
 from loa.broadcast.backup.restored_keys import VERSION_JUMP, KeysAre
@@ -16,7 +18,7 @@ from loa.broadcast.backup.target import STAGE, unfinished
 from loa.broadcast.journal.chain import verify
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.orders.keyring import KeyRing
-from loa.broadcast.store.address import sqlite_address
+from loa.broadcast.store.address import file_of, sqlite_address
 from loa.broadcast.store.copying import NOT_KEPT
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.unmigrated import building, known_revisions
@@ -41,9 +43,21 @@ CHANGED = {"endpoint", "audit", "event"}
 """Tables in which a restore itself changes something."""
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def first(tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """A core on SQLite, to be copied: making one takes half a second."""
+    folder = tmp_path_factory.mktemp("first")
+    return await standing(sqlite_address(folder / "a.db"), folder / "a")
+
+
 @pytest.fixture
-async def core(unmigrated_url: str, tmp_path: Path) -> Standing:
-    return await standing(unmigrated_url, tmp_path / "a")
+async def core(backend: str, first: Standing, unmigrated_url: str, tmp_path: Path) -> Standing:
+    if backend == "postgresql":
+        return await standing(unmigrated_url, tmp_path / "a")
+    path = file_of(unmigrated_url)
+    assert path is not None
+    shutil.copyfile(first.folder.with_suffix(".db"), path)
+    return Standing(unmigrated_url, shutil.copytree(first.folder, tmp_path / "a"))
 
 
 @pytest.fixture

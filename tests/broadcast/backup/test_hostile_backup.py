@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from loa.broadcast.store.address import sqlite_address
 from loa.errors import LoaError
@@ -20,11 +21,12 @@ from tests.broadcast.backup.standing import Standing, files, restored, standing
 Files = list[tuple[str, bytes]]
 
 
-@pytest.fixture
-async def whole(tmp_path: Path) -> Files:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def whole(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """A good backup, file by file, without its hashes."""
-    core = await standing(sqlite_address(tmp_path / "a.db"), tmp_path / "a")
-    return await _files_of(core, tmp_path / "good.tar")
+    folder = tmp_path_factory.mktemp("whole")
+    core = await standing(sqlite_address(folder / "a.db"), folder / "a")
+    return await _files_of(core, folder / "good.tar")
 
 
 async def _files_of(core: Standing, path: Path) -> Files:

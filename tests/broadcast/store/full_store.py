@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData
-from sqlalchemy.exc import SAWarning
+from sqlalchemy import BigInteger, inspect
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.store.copying import Tables, references_later
@@ -18,25 +17,21 @@ ROWS = 3
 
 async def fill(connection: AsyncConnection) -> None:
     """ROWS rows in each table; each refers to those of its number, the last has nulls where there may be any."""
-    found = MetaData()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SAWarning)
-        await connection.run_sync(found.reflect)
+    found = await connection.run_sync(lambda sync: inspect(sync).get_multi_columns())
     kept = await Tables.find(connection)
     async with references_later(connection):
-        for name, form in kept.forms().items():
-            columns = [found.tables[name].c[column.name] for column in form]
-            rows = [[_value(column, number) for column in columns] for number in range(ROWS, 0, -1)]
+        for name in kept.forms():
+            rows = [[_value(column, number) for column in found[None, name]] for number in range(ROWS, 0, -1)]
             await kept.insert(connection, name, rows)
 
 
-def _value(column: Column[Any], number: int) -> Any:
-    if column.nullable and number == ROWS:
+def _value(column: ReflectedColumn, number: int) -> Any:
+    if column["nullable"] and number == ROWS:
         return None
-    kind = column.type.python_type
+    kind = column["type"].python_type
     if kind is int:
-        return (1 << 62) + number if isinstance(column.type, BigInteger) else number
-    text = f"{number} 🔊 Xã Đặng"[: getattr(column.type, "length", None)]
+        return (1 << 62) + number if isinstance(column["type"], BigInteger) else number
+    text = f"{number} 🔊 Xã Đặng"[: getattr(column["type"], "length", None)]
     values = {bool: number % 2 == 0, bytes: bytes([number]) * 16, float: number / 3, str: text}
     return values[kind]
 
