@@ -40,10 +40,20 @@ def bulletin() -> NDArray[np.float32]:
         return np.concatenate([decoder.decode(p) for p in read_ogg_opus(BULLETIN.read_bytes()).packets])
 
 
-@pytest.fixture(scope="session")
-def speech_and_siren(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten seconds: 3 s of siren, 7 s of speech."""
+def _siren_then_speech(path: Path, siren_s: int, speech_s: int) -> Path:
     pcm = bulletin()
-    path = tmp_path_factory.mktemp("sound") / "speech-and-siren.wav"
-    path.write_bytes(sounds.wav(np.concatenate([pcm[: 3 * 48_000], pcm[int(4.8 * 48_000) :][: 7 * 48_000]])))
+    parts = [pcm[: siren_s * sounds.RATE], pcm[int(4.8 * sounds.RATE) :][: speech_s * sounds.RATE]]
+    path.write_bytes(sounds.wav(np.concatenate(parts)))
     return path
+
+
+@pytest.fixture(scope="session")
+def ten_seconds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 s of siren, 7 s of speech: time enough for processes to end and come back meanwhile."""
+    return _siren_then_speech(tmp_path_factory.mktemp("sound") / "ten-seconds.wav", 3, 7)
+
+
+@pytest.fixture(scope="session")
+def six_seconds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2 s of siren, 4 s of speech."""
+    return _siren_then_speech(tmp_path_factory.mktemp("sound") / "six-seconds.wav", 2, 4)

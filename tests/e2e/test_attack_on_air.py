@@ -107,10 +107,10 @@ async def shown_when(stage: Stage, name: str, true: Callable[[Json], bool]) -> J
 @pytest.mark.alone
 @pytest.mark.timeout(150)
 async def test_nobody_on_the_path_and_in_the_group_disturbs_the_voice(
-    stage: Stage, speech_and_siren: Path, tmp_path: Path
+    stage: Stage, six_seconds: Path, tmp_path: Path
 ) -> None:
     sounds = read_ogg_opus(BULLETIN.read_bytes()).packets
-    programme = await stage.api.upload("Mười giây", speech_and_siren)
+    programme = await stage.api.upload("Sáu giây", six_seconds)
     async with (
         Attacker(("127.0.0.1", stage.media_port), sounds, seed=20) as attacker,
         Listener(tmp_path / "member", {}) as member,

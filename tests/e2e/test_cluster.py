@@ -213,14 +213,14 @@ async def test_without_redis_it_is_dead_there_soon(city: City) -> None:
 
 @pytest.mark.alone
 async def test_the_voice_goes_on_while_redis_and_the_database_die_and_come_back(
-    city: City, speech_and_siren: Path
+    city: City, ten_seconds: Path
 ) -> None:
     stage = city.stage
     followers = [Follower(api) for api in (city.one, city.two)]
     following = [asyncio.create_task(follower.run()) for follower in followers]
     for follower in followers:
         await follower.began.wait()
-    programme = await city.one.upload("Mười giây", speech_and_siren)
+    programme = await city.one.upload("Mười giây", ten_seconds)
     broadcast = await city.two.start(programme["id"], areas=[stage.city], play_delay_ms=PLAY_DELAY_MS)
     path = f"/api/v1/broadcasts/{broadcast['id']}"
 
@@ -260,7 +260,7 @@ async def test_the_voice_goes_on_while_redis_and_the_database_die_and_come_back(
         task.cancel()
 
 
-async def test_without_the_core_the_rest_goes_on_and_with_it_everything(city: City, speech_and_siren: Path) -> None:
+async def test_without_the_core_the_rest_goes_on_and_with_it_everything(city: City, ten_seconds: Path) -> None:
     stage = city.stage
     assert stage.core is not None
     programme = (await city.one.items("/api/v1/programmes"))[0]["id"]
@@ -270,7 +270,7 @@ async def test_without_the_core_the_rest_goes_on_and_with_it_everything(city: Ci
     area = await city.two.create_area("Lập khi lõi chết", "hamlet")
     assert (await city.one.call("GET", f"/api/v1/areas/{area}"))["name"] == "Lập khi lõi chết"
     await city.two.enrolment_code(area, "Cụm loa C")
-    made = await city.one.upload("Tải lên khi lõi chết", speech_and_siren)
+    made = await city.one.upload("Tải lên khi lõi chết", ten_seconds)
     for api in (city.one, city.two):
         async with api._session.get(f"{api.url}/readyz") as answer:
             assert answer.status == 200

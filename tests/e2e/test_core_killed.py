@@ -17,12 +17,10 @@ PLANS = [SpeakerPlan("Cụm loa A", 0, 1800, 60), SpeakerPlan("Cụm loa B", 2, 
 
 @pytest.mark.alone
 @pytest.mark.timeout(150)
-async def test_what_was_acknowledged_survives_and_the_voice_comes_back(
-    stage: Stage, speech_and_siren: Path
-) -> None:
+async def test_what_was_acknowledged_survives_and_the_voice_comes_back(stage: Stage, ten_seconds: Path) -> None:
     for plan in PLANS:
         await stage.add_speaker(plan)
-    programme = await stage.api.upload("Mười giây", speech_and_siren)
+    programme = await stage.api.upload("Mười giây", ten_seconds)
     await wait_for_clocks(stage)
     broadcast = await stage.api.start(programme["id"], areas=[stage.city])
     path = f"/api/v1/broadcasts/{broadcast['id']}"

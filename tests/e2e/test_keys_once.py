@@ -21,9 +21,9 @@ async def on_air(stage: Stage, listener: Listener, programme: str, packets: int)
 
 
 @pytest.mark.timeout(120)
-async def test_no_key_ssrc_and_index_is_used_twice(stage: Stage, speech_and_siren: Path, tmp_path: Path) -> None:
+async def test_no_key_ssrc_and_index_is_used_twice(stage: Stage, ten_seconds: Path, tmp_path: Path) -> None:
     fates: Fate = {}
-    programme = (await stage.api.upload("Mười giây", speech_and_siren))["id"]
+    programme = (await stage.api.upload("Mười giây", ten_seconds))["id"]
     async with Listener(tmp_path / "listener", fates) as listener:
         code = await stage.api.enrolment_code(stage.communes[0], "Máy ghi")
         await listener.enrol(stage.url, code)

@@ -45,12 +45,12 @@ async def placed(folder: Path, area: str) -> None:
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 async def test_a_speaker_that_moves_goes_on_is_stopped_and_hears_what_is_there(
-    stage: Stage, speech_and_siren: Path
+    stage: Stage, six_seconds: Path
 ) -> None:
     api, (old, new, far) = stage.api, stage.communes
     plans = [SpeakerPlan("Loa gần", 0, 0, 0), SpeakerPlan("Loa xa", 2, 0, 0)]
     await asyncio.gather(*(stage.add_speaker(plan) for plan in plans))
-    programme = (await api.upload("Mười giây", speech_and_siren))["id"]
+    programme = (await api.upload("Sáu giây", six_seconds))["id"]
     await wait_for_clocks(stage)
     ids = {row["name"]: row["id"] for row in await stage.endpoints()}
     near, away = ids["Loa gần"], ids["Loa xa"]

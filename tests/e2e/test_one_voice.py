@@ -43,15 +43,15 @@ async def all_finished(stage: Stage, broadcast: Json, count: int) -> list[Json]:
 
 @pytest.mark.alone
 @pytest.mark.timeout(180)
-async def test_twenty_skewed_speakers_play_every_frame_together(tmp_path: Path, speech_and_siren: Path) -> None:
+async def test_twenty_skewed_speakers_play_every_frame_together(tmp_path: Path, six_seconds: Path) -> None:
     async with small_city(tmp_path, lead_ms=LEAD_MS) as stage:
-        await play_together(stage, speech_and_siren)
+        await play_together(stage, six_seconds)
 
 
-async def play_together(stage: Stage, speech_and_siren: Path) -> None:
-    """Twenty speakers come, play ten seconds, and are compared."""
+async def play_together(stage: Stage, six_seconds: Path) -> None:
+    """Twenty speakers come, play six seconds, and are compared."""
     await asyncio.gather(*(stage.add_speaker(plan) for plan in PLANS))
-    programme = await stage.api.upload("Mười giây", speech_and_siren)
+    programme = await stage.api.upload("Sáu giây", six_seconds)
     await wait_for_clocks(stage)
     broadcast = await stage.api.start(programme["id"], areas=[stage.city], play_delay_ms=PLAY_DELAY_MS)
     receipts = await asyncio.wait_for(all_finished(stage, broadcast, len(PLANS)), 60)

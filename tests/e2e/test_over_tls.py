@@ -20,9 +20,7 @@ async def _speaker(folder: Path, url: str, code: str) -> Process:
     return await Process.start(name, [*arguments, f"--output=wav:{folder / (name + '-wav')}"], folder)
 
 
-async def test_a_speaker_plays_over_tls(
-    tmp_path: Path, speech_and_siren: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_speaker_plays_over_tls(tmp_path: Path, six_seconds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
     cert, key = authority.issue("core")
     settings = tmp_path / "loa.toml"
@@ -48,7 +46,7 @@ async def test_a_speaker_plays_over_tls(
                 if any(row["media_bound"] and row["status"] for row in rows):
                     break
                 await asyncio.sleep(0.1)
-            programme = await api.upload("Mười giây", speech_and_siren)
+            programme = await api.upload("Sáu giây", six_seconds)
             broadcast = await api.start(programme["id"], areas=[area])
             while True:
                 (receipt,) = await api.items(f"/api/v1/broadcasts/{broadcast['id']}/receipts") or [{"state": ""}]

@@ -69,10 +69,10 @@ async def _elsewhere(folder: Path, lost: Stage, database: str, archive: Path) ->
 @pytest.mark.alone
 @pytest.mark.timeout(180)
 async def test_the_same_speaker_hears_the_new_machine(
-    stage: Stage, speech_and_siren: Path, tmp_path: Path, database: str
+    stage: Stage, six_seconds: Path, tmp_path: Path, database: str
 ) -> None:
     await stage.add_speaker(PLAN)
-    programme = await stage.api.upload("Mười giây", speech_and_siren)
+    programme = await stage.api.upload("Sáu giây", six_seconds)
     officer = await stage.api.call("POST", "/api/v1/tokens", {"name": "Cán bộ xã", "role": "officer"})
     await wait_for_clocks(stage)
     broadcast = await _on_air(stage, programme)

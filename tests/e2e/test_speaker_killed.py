@@ -16,9 +16,9 @@ PLAN = SpeakerPlan("Cụm loa mất điện", 1, 900, -70)
 
 
 @pytest.mark.timeout(120)
-async def test_a_speaker_that_lost_its_power_plays_the_rest(stage: Stage, speech_and_siren: Path) -> None:
+async def test_a_speaker_that_lost_its_power_plays_the_rest(stage: Stage, ten_seconds: Path) -> None:
     await stage.add_speaker(PLAN)
-    programme = await stage.api.upload("Mười giây", speech_and_siren)
+    programme = await stage.api.upload("Mười giây", ten_seconds)
     await wait_for_clocks(stage)
     broadcast = await stage.api.start(programme["id"], areas=[stage.city])
     path = f"/api/v1/broadcasts/{broadcast['id']}/receipts"
