@@ -87,10 +87,16 @@ def test_a_backup_appears_whole_or_not_at_all(processes: Context, core: Standing
     }
 
 
-def _whole(core: Standing, folder: Path, url: str) -> None:
+@pytest.fixture(scope="module")
+def before(core: Standing) -> dict[str, list[bytes]]:
+    """The rows of the core that was backed up."""
+    return asyncio.run(core.rows())
+
+
+def _whole(core: Standing, before: dict[str, list[bytes]], folder: Path, url: str) -> None:
     """The folder holds all of the backup, and a core could start on it."""
     assert not unfinished(folder)
-    before, after = asyncio.run(core.rows()), asyncio.run(dump(url))
+    after = asyncio.run(dump(url))
     assert after["area"] == before["area"]
     assert after["audit"][:-1] == before["audit"]
     assert len(after["audit"]) == len(before["audit"]) + 1
@@ -102,7 +108,12 @@ def _whole(core: Standing, folder: Path, url: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["inside", "elsewhere"])
 def test_a_restore_is_whole_or_to_be_done_again(
-    where: str, processes: Context, core: Standing, archive: Path, tmp_path: Path
+    where: str,
+    processes: Context,
+    core: Standing,
+    before: dict[str, list[bytes]],
+    archive: Path,
+    tmp_path: Path,
 ) -> None:
     def place(name: object) -> tuple[Path, str | None]:
         folder = tmp_path / str(name)
@@ -115,24 +126,24 @@ def test_a_restore_is_whole_or_to_be_done_again(
 
     folder, url = place(0)
     restore(folder, url, 0)
-    _whole(core, folder, url or sqlite_address(folder / "loa.sqlite"))
+    _whole(core, before, folder, url or sqlite_address(folder / "loa.sqlite"))
     for kill_at in instants(tmp_path / "points"):
         folder, url = place(kill_at)
         restore(folder, url, kill_at)
         if unfinished(folder) or not in_the_way(folder):
             restore(folder, url, 0)
-        _whole(core, folder, url or sqlite_address(folder / "loa.sqlite"))
+        _whole(core, before, folder, url or sqlite_address(folder / "loa.sqlite"))
         shutil.rmtree(folder)
 
 
 @pytest.mark.timeout(300)
 def test_what_was_there_is_there_or_put_aside(
-    processes: Context, core: Standing, archive: Path, tmp_path: Path
+    processes: Context, core: Standing, before: dict[str, list[bytes]], archive: Path, tmp_path: Path
 ) -> None:
     old = asyncio.run(standing(sqlite_address(tmp_path / "old" / "loa.sqlite"), tmp_path / "old"))
     (old.folder / "admin.token").write_text("mine")
     shutil.rmtree(old.folder / "audit")  # not all that comes takes something's place
-    before = {name: data for name, data in files(old.folder).items() if not name.startswith("audio/")}
+    mine = {name: data for name, data in files(old.folder).items() if not name.startswith("audio/")}
 
     def restore(folder: Path, kill_at: int) -> None:
         given = (str(folder), None, str(archive), kill_at, str(tmp_path / "points"), True)
@@ -145,9 +156,9 @@ def test_what_was_there_is_there_or_put_aside(
         shutil.copytree(old.folder, folder)
         restore(folder, kill_at)
         there = {name: data for name, data in files(folder).items() if not name.startswith("audio/")}
-        if (not unfinished(folder) and there == before) or unfinished(folder):
+        if (not unfinished(folder) and there == mine) or unfinished(folder):
             restore(folder, 0)
-        _whole(core, folder, sqlite_address(folder / "loa.sqlite"))
+        _whole(core, before, folder, sqlite_address(folder / "loa.sqlite"))
         (aside,) = folder.glob("before-restore-*")
-        assert files(aside) == before
+        assert files(aside) == mine
         shutil.rmtree(folder)

@@ -20,6 +20,8 @@ from tests.broadcast.conftest import NewStore
 from tests.crash import day
 
 INSTANTS = 100
+PARTS = 4
+"""Tests that share the instants, so that several processes can."""
 
 
 @pytest.fixture(scope="module")
@@ -105,15 +107,16 @@ def instants(points: int) -> list[int]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(PARTS))
 async def test_nothing_acknowledged_is_lost_wherever_it_is_killed(
-    processes: multiprocessing.context.ForkServerContext, new_store: NewStore, tmp_path: Path
+    part: int, processes: multiprocessing.context.ForkServerContext, new_store: NewStore, tmp_path: Path
 ) -> None:
     async with new_store() as url:
         whole = await asyncio.to_thread(killed, processes, url, tmp_path / "whole", 0)
     assert whole[-1][0] == "settled"
     points = int((tmp_path / "whole" / "points").read_text())
     assert points >= INSTANTS
-    for kill_at in instants(points):
+    for kill_at in instants(points)[part::PARTS]:
         folder = tmp_path / f"at-{kill_at}"
         async with new_store() as url:
             told = await asyncio.to_thread(killed, processes, url, folder, kill_at)
