@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest_asyncio
 from loa import config as settings
 from loa.app.api_client import ApiClient
 from loa.app.core import Core
+from loa.broadcast.people import people
+from loa.broadcast.people.passwords import Passwords
 from loa.timing.clock import SystemClock
 
 
@@ -32,6 +35,14 @@ class MovableClock(SystemClock):
             yield
         finally:
             self._ahead_ns = 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _passwords_cost_little() -> Iterator[None]:
+    """A hash takes a tenth of a second otherwise; what it costs is held in the room of the people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people, "Passwords", partial(Passwords, time_cost=1, memory_kib=8))
+        yield
 
 
 @pytest.fixture(scope="module")
