@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -125,7 +128,14 @@ async def _migrate(engine: AsyncEngine) -> None:
 
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Bring the schema up to `revision`, in the connection's transaction."""
+    if revision == "head" and MigrationContext.configure(connection).get_current_revision() == _head():
+        return  # without loading every step, as alembic does each time
     command.upgrade(alembic_config(connection), revision)
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
 
 def migrate_down(connection: Connection, revision: str = "base") -> None:
