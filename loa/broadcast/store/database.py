@@ -62,15 +62,16 @@ class Database:
         return cls(make_engine(address, Use.READ), make_engine(address, Use.WRITE))
 
     @asynccontextmanager
-    async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, alone: bool = False, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is durable when the block is left, and undone when it raises.
 
         Writers come one after the other, those of other processes and machines too, so what a block has read is
         still true when it writes. Those who wait share a transaction, which store/group_commit.py explains: a block
-        shall be short, since others wait for its end to be durable, and one that takes long is better `alone`.
+        shall be short, since others wait for its end to be durable, and one that takes long is better `alone`. What
+        is `urgent` goes before all others that wait, and others are not waited for.
         """
         with _mapped():
-            async with self._group_commit.write(alone=alone) as connection:
+            async with self._group_commit.write(alone=alone, urgent=urgent) as connection:
                 yield connection
 
     @asynccontextmanager

@@ -5,6 +5,9 @@ when nobody waits or the group is as large or as old as it may be. Each block bu
 savepoint, so that one that raises is undone alone. Nobody returns before the commit; when it fails, it fails for
 all of the group.
 
+What is urgent has its turn before all that waits, and takes no other after it into the group: it waits for the one
+block that is at work when it comes, and for the disk once. Of URGENT_IN_A_ROW turns the next is another's.
+
 Who is cancelled while it waits for its turn or in its block has written nothing. A block that was left without an
 error belongs to the group: who is cancelled while it waits for the commit is not told what became of it.
 """
@@ -34,7 +37,9 @@ BLOCK_MOST_S = 30.0
 WAIT_MOST_S = 45.0
 """Who has waited so long for its turn is told so."""
 WAITING_MOST = 5_000
-"""Who comes when so many wait is told so at once."""
+"""Who comes when so many wait, of the urgent or of the others, is told so at once."""
+URGENT_IN_A_ROW = 8
+"""After so many turns of the urgent it is the turn of one of the others, if one waits."""
 
 log = structlog.get_logger("loa.store")
 
@@ -45,9 +50,10 @@ class _Writer:
     Nobody may be there any more to be told: then nothing is.
     """
 
-    def __init__(self, *, alone: bool) -> None:
+    def __init__(self, *, alone: bool, urgent: bool) -> None:
         loop = asyncio.get_running_loop()
         self.alone = alone
+        self.urgent = urgent
         self.turn: asyncio.Future[LentConnection | StoreError] = loop.create_future()
         self.left: asyncio.Future[bool] = loop.create_future()
         self.done: asyncio.Future[StoreError | None] = loop.create_future()
@@ -76,20 +82,71 @@ class _NothingToKeepError(Exception):
     """The first block of a group is undone, and with it the transaction."""
 
 
+class _Queue:
+    """Who waits for a turn: the urgent first, but not for ever."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[_Writer] = deque()
+        self._others: deque[_Writer] = deque()
+        self._in_a_row = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._urgent or self._others)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether the next turn is of one that is urgent."""
+        return bool(self._drop_gone(self._urgent)) and not (
+            self._in_a_row >= URGENT_IN_A_ROW and self._drop_gone(self._others)
+        )
+
+    def put(self, writer: _Writer) -> None:
+        """Behind those of its kind; StoreError when they are too many."""
+        line = self._urgent if writer.urgent else self._others
+        if len(line) >= WAITING_MOST:
+            raise StoreError(f"the store is overloaded: {WAITING_MOST} writers wait")
+        line.append(writer)
+
+    def put_back(self, writer: _Writer) -> None:
+        """Before all of its kind: it has been taken, and has not had its turn."""
+        (self._urgent if writer.urgent else self._others).appendleft(writer)
+
+    def take(self, *, shared: bool) -> _Writer | None:
+        """Whose turn it is, if anybody waits. `shared`: others have written before; None when it would be alone."""
+        line = self._urgent if self.urgent else self._others
+        if not self._drop_gone(line) or (shared and line[0].alone):
+            return None
+        writer = line.popleft()
+        self._in_a_row = self._in_a_row + 1 if writer.urgent else 0
+        return writer
+
+    def refuse_all(self, why: StoreError) -> None:
+        """Nobody's turn comes."""
+        for line in (self._urgent, self._others):
+            while line:
+                line.popleft().refuse(why)
+
+    @staticmethod
+    def _drop_gone(line: deque[_Writer]) -> deque[_Writer]:
+        while line and line[0].turn.done():
+            line.popleft()
+        return line
+
+
 class GroupCommit:
     """All writers of one process on one database. `after_commit`: called after each durable commit."""
 
     def __init__(self, engine: AsyncEngine, after_commit: list[Callable[[], None]]) -> None:
         self._engine = engine
         self._after_commit = after_commit
-        self._waiting: deque[_Writer] = deque()
+        self._waiting = _Queue()
         self._leading: asyncio.Task[None] | None = None
         self._closed = False
 
     @asynccontextmanager
-    async def write(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, alone: bool = False, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is durable when the block is left, and undone when it raises."""
-        writer = _Writer(alone=alone)
+        writer = _Writer(alone=alone, urgent=urgent)
         self._enter(writer)
         try:
             yield await self._turn_of(writer)
@@ -110,9 +167,7 @@ class GroupCommit:
     def _enter(self, writer: _Writer) -> None:
         if self._closed:
             raise StoreError("the store is closed")
-        if len(self._waiting) >= WAITING_MOST:
-            raise StoreError(f"the store is overloaded: {WAITING_MOST} writers wait")
-        self._waiting.append(writer)
+        self._waiting.put(writer)
         self._lead()
 
     async def _turn_of(self, writer: _Writer) -> LentConnection:
@@ -138,9 +193,7 @@ class GroupCommit:
     def _led(self, leading: asyncio.Task[None]) -> None:
         self._leading = None
         if leading.cancelled():
-            for writer in self._waiting:
-                writer.refuse(StoreError("the store is closing"))
-            self._waiting.clear()
+            self._waiting.refuse_all(StoreError("the store is closing"))
         elif (error := leading.exception()) is not None:
             log.error("a group of writers failed", error=repr(error))
         self._lead()
@@ -166,8 +219,7 @@ class GroupCommit:
                 writer.tell(failure)
             if failure is not None and not begun:
                 # It would be the same for each of them, and each would wait for it again.
-                while self._waiting:
-                    self._waiting.popleft().refuse(failure)
+                self._waiting.refuse_all(failure)
         if kept and failure is None:
             self._tell_committed()
 
@@ -175,13 +227,13 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         ends = loop.time() + GROUP_MOST_S
         marked = 0  # how many were kept when the last savepoint was set
-        while (writer := self._next(kept)) is not None:
+        while (writer := self._waiting.take(shared=bool(kept))) is not None:
             if kept and marked < len(kept):
                 try:
                     # The ones before stay: they end with the transaction.
                     await run_directly(connection, "SAVEPOINT block")
                 except BaseException:
-                    self._waiting.appendleft(writer)  # the next group is for it
+                    self._waiting.put_back(writer)  # the next group is for it
                     raise
                 marked = len(kept)
             if await self._lend(connection, writer):
@@ -192,16 +244,8 @@ class GroupCommit:
                 raise _NothingToKeepError
             if writer.alone or len(kept) >= GROUP_MOST or loop.time() >= ends:
                 return
-
-    def _next(self, kept: list[_Writer]) -> _Writer | None:
-        while self._waiting:
-            if self._waiting[0].turn.done():
-                self._waiting.popleft()  # it has gone
-            elif kept and self._waiting[0].alone:
-                return None
-            else:
-                return self._waiting.popleft()
-        return None
+            if kept[-1].urgent and not self._waiting.urgent:
+                return
 
     async def _lend(self, connection: AsyncConnection, writer: _Writer) -> bool:
         """Give `writer` its turn; whether what it did is to be kept."""

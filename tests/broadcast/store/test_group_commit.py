@@ -92,6 +92,59 @@ async def test_who_writes_alone_shares_with_nobody(db: Database, commits: list[i
     assert (await counts(db))[SIGNER] == 4
 
 
+async def _urgent(db: Database, order: list[str], name: str) -> None:
+    async with db.write(urgent=True) as connection:
+        await count_up(connection)
+        order.append(name)
+
+
+async def _ordinary(db: Database, order: list[str], name: str, *, alone: bool = False) -> None:
+    async with db.write(alone=alone) as connection:
+        await count_up(connection)
+        order.append(name)
+
+
+async def test_what_is_urgent_goes_before_all_that_waits_and_waits_for_none_of_it(
+    db: Database, commits: list[int]
+) -> None:
+    order: list[str] = []
+    async with Held(db) as held:
+        ordinary = await waiting(*(_ordinary(db, order, f"other {n}") for n in range(3)))
+        urgent = await waiting(*(_urgent(db, order, f"urgent {n}") for n in range(2)))
+        held.let_go()
+        await asyncio.gather(*urgent)
+        assert order == ["urgent 0", "urgent 1"]
+        assert commits == [1]
+    await asyncio.gather(*ordinary)
+    assert order == ["urgent 0", "urgent 1", "other 0", "other 1", "other 2"]
+    assert commits == [1, 2]
+
+
+async def test_the_urgent_starve_nobody(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "URGENT_IN_A_ROW", 2)
+    order: list[str] = []
+    async with Held(db):
+        tasks = await waiting(
+            *(_ordinary(db, order, "other", alone=n == 0) for n in range(2)),
+            *(_urgent(db, order, "urgent") for _ in range(6)),
+        )
+    await asyncio.gather(*tasks)
+    assert order == ["urgent", "urgent", "other"] * 2 + ["urgent", "urgent"]
+
+
+async def test_an_urgent_one_that_fails_is_undone_alone(db: Database) -> None:
+    async def fails() -> None:
+        async with db.write(urgent=True) as connection:
+            await count_up(connection, b"undone  ")
+            raise LookupError("half way")
+
+    async with Held(db):
+        tasks = await waiting(bump(db), fails(), bump(db))
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [int, LookupError, int]
+    assert (await counts(db))[SIGNER] == 2
+
+
 async def _raises(db: Database) -> None:
     async with db.write() as connection:
         await count_up(connection, b"undone  ")
@@ -313,7 +366,18 @@ def _soon(call: Callable[[], object], turns: int) -> None:
     loop.call_soon(call if turns == 0 else lambda: _soon(call, turns - 1))
 
 
-async def _live(db: Database, n: int, fate: Fate, *, alone: bool, turns: int) -> None:
+class Way(Enum):
+    """How a writer asks for its turn."""
+
+    SHARED = auto()
+    ALONE = auto()
+    URGENT = auto()
+
+
+Life = tuple[Fate, Way, int]
+
+
+async def _live(db: Database, n: int, fate: Fate, *, way: Way, turns: int) -> None:
     """One writer: it counts up what all count, and puts its own number beside it."""
     task = asyncio.current_task()
     assert task is not None
@@ -322,7 +386,7 @@ async def _live(db: Database, n: int, fate: Fate, *, alone: bool, turns: int) ->
         await asyncio.sleep(0)
     if fate is Fate.CANCELLED_WAITING:
         loop.call_soon(task.cancel)
-    async with db.write(alone=alone) as connection:
+    async with db.write(alone=way is Way.ALONE, urgent=way is Way.URGENT) as connection:
         await count_up(connection)
         match fate:
             case Fate.RAISES:
@@ -359,13 +423,15 @@ async def _outcome(task: asyncio.Task[None]) -> type:
     return type(None)
 
 
-LIVES = st.lists(st.tuples(st.sampled_from(Fate), st.booleans(), st.integers(0, 40)), min_size=1, max_size=12)
+LIVES = st.lists(
+    st.tuples(st.sampled_from(Fate), st.sampled_from(Way), st.integers(0, 40)), min_size=1, max_size=12
+)
 
 
 @given(lives=st.lists(LIVES, min_size=8, max_size=8))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_becomes_of_each_writer_the_store_holds_what_it_was_told_and_no_more(
-    new_store: NewStore, lives: list[list[tuple[Fate, bool, int]]]
+    new_store: NewStore, lives: list[list[Life]]
 ) -> None:
     async def run() -> None:
         async with new_store() as url:
@@ -377,10 +443,9 @@ def test_whatever_becomes_of_each_writer_the_store_holds_what_it_was_told_and_no
     asyncio.run(run())
 
 
-async def _live_together(db: Database, crowd: list[tuple[Fate, bool, int]]) -> None:
+async def _live_together(db: Database, crowd: list[Life]) -> None:
     tasks = [
-        asyncio.create_task(_live(db, n, fate, alone=alone, turns=turns))
-        for n, (fate, alone, turns) in enumerate(crowd)
+        asyncio.create_task(_live(db, n, fate, way=way, turns=turns)) for n, (fate, way, turns) in enumerate(crowd)
     ]
     for (fate, _, _), task in zip(crowd, tasks, strict=True):
         assert await _outcome(task) is TOLD.get(fate, asyncio.CancelledError), fate
