@@ -38,20 +38,23 @@ async def area(api: ApiClient) -> str:
 
 
 class HeldBook:
-    """The order book, whose next order waits until it is let go, or fails."""
+    """The order book, whose next order waits until it is let go, or fails. `written`: it is durable meanwhile."""
 
-    def __init__(self, core: Core, monkeypatch: pytest.MonkeyPatch, error: LoaError | None = None) -> None:
+    def __init__(
+        self, core: Core, monkeypatch: pytest.MonkeyPatch, error: LoaError | None = None, *, written: bool = False
+    ) -> None:
         self.reached = asyncio.Event()
         self.go = asyncio.Event()
         book = core._director._book
         issue = book.issue
 
         async def held(*arguments: Any, **named: Any) -> Any:
+            issued = await issue(*arguments, **named) if written else None
             self.reached.set()
             await self.go.wait()
             if error is not None:
                 raise error
-            return await issue(*arguments, **named)
+            return issued or await issue(*arguments, **named)
 
         monkeypatch.setattr(book, "issue", held)
 
@@ -125,27 +128,32 @@ async def test_an_alert_pre_empts_a_bulletin_until_it_is_stopped(
 async def test_a_stop_before_it_began_keeps_it_off_air(
     core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = HeldBook(core, monkeypatch)
+    held = HeldBook(core, monkeypatch, written=True)
     starting = asyncio.create_task(api.start(programme, areas=[area]))
     await held.reached.wait()
     broadcast = await newest(api)
-    assert broadcast["state"] == "preparing"
     await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
     held.go.set()
     assert (await starting)["state"] == "stopped"
     assert core._director.on_air() == ()
 
 
+@pytest.mark.parametrize("written", [False, True])
 async def test_a_start_that_cannot_be_written_down_is_not_on_air(
-    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
-    HeldBook(core, monkeypatch, StoreError("the disk is full")).go.set()
+    before = await api.items("/api/v1/broadcasts")
+    failed = core._director.counters["broadcasts_not_started"]
+    # It is written down, too, when the answer of the database was lost.
+    HeldBook(core, monkeypatch, StoreError("the disk is full"), written=written).go.set()
     with pytest.raises(ApiError) as caught:
         await api.start(programme, areas=[area])
     assert caught.value.status == 503
     await core._director.chronicle.scribe.settled()
-    broadcast = await newest(api)
-    assert (broadcast["state"], broadcast["reason"], broadcast["frames_aired"]) == ("failed", "not_started", 0)
+    new = [each for each in await api.items("/api/v1/broadcasts") if each not in before]
+    ended = [("failed", "not_started", 0)] if written else []
+    assert [(each["state"], each["reason"], each["frames_aired"]) for each in new] == ended
+    assert core._director.counters["broadcasts_not_started"] == failed + 1
     assert core._director.on_air() == ()
 
 

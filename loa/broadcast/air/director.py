@@ -1,9 +1,8 @@
 """The director takes programmes on air: the order, the sound, who gets it, and how it ends.
 
-One `Running` for each broadcast on air. The order is durable before it is sent, and sent before the sound. It goes
-to all that the broadcast is for, the sound to those that play it by the arbiter's decision. The media process
-paces; the director keeps its buffer filled and tells the scribe how far the sound has come. Stopping waits for
-nothing: the sound ends first, then the order is written and sent.
+One `Running` for each broadcast on air. The order is durable before it is sent, and sent before the sound. It goes to all that the broadcast is for, the sound to those that play it by the arbiter's decision. The
+media process paces; the director keeps its buffer filled and tells the scribe how far the sound has come. Stopping
+waits for nothing: the sound ends first, then the order is written and sent.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import structlog
 from loa.broadcast.air.chronicle import Chronicle
 from loa.broadcast.air.door import Door
 from loa.broadcast.air.epoch import EpochSecrets
-from loa.broadcast.air.generation import LEADS_MS, Plan, Request, plan_generation
+from loa.broadcast.air.generation import LEADS_MS, Ordered, Request, plan_generation
 from loa.broadcast.air.hearing import Hearing
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_port import (
@@ -131,11 +130,14 @@ class Director:
         await self._endpoints.require_targets(request.areas, request.endpoints)
         packets = await self._library.packets(request.programme)
         broadcast = request.broadcast(len(packets), self.chronicle.now_ms())
-        await self._broadcasts.create(broadcast, act)
         self._preparing[broadcast.id] = asyncio.Event()
+        ordered: Ordered | None = None
         try:
-            broadcast = await self._begin(broadcast, request, packets)
+            ordered = await self._order(broadcast, request, LEADS_MS[0], act)
+            broadcast = await self._begin(ordered, request, packets)
         except LoaError as error:
+            if ordered is None and not isinstance(error, StoreError):
+                raise  # nothing has been written down
             self.chronicle.ended(broadcast, BroadcastState.FAILED, "not_started")
             self.counters["broadcasts_not_started"] += 1
             if isinstance(error, MediaError):
@@ -153,49 +155,53 @@ class Director:
             raise Conflict("the media process is not running")
         return self._media, self._epoch
 
-    async def _begin(self, broadcast: Broadcast, request: Request, packets: Sequence[bytes]) -> Broadcast:
+    async def _order(self, broadcast: Broadcast, request: Request, lead_ms: int, act: Act | None = None) -> Ordered:
+        """Order the broadcast's next generation, to begin in `lead_ms`; with `act`, by whom it is started, the
+        broadcast is written down with it. Errors as `start`; but for a StoreError nothing is written down then."""
+        media, epoch = self._on_duty()
         signed = self._sign_sound or request.programme.klass is ProgrammeClass.EMERGENCY
-        for lead_ms in LEADS_MS:
-            media, epoch = self._on_duty()
-            broadcast = replace(broadcast, generation=broadcast.generation + 1)
-            now_ns, now_ms = self._clock.monotonic_ns(), self.chronicle.now_ms()
-            plan = plan_generation(
-                broadcast,
-                request,
-                epoch,
-                start_ns=now_ns + lead_ms * 1_000_000,
-                block_key=SigningKey.generate() if signed else None,
-                taken={s for r in self._running.values() for s in (r.tune.ssrc, r.tune.block_ssrc)},
-            )
-            broadcast = replace(
-                broadcast,
-                state=BroadcastState.ON_AIR,
-                ssrc=plan.tune.ssrc,
-                start_utc_ms=now_ms + lead_ms,
-            )
-            order = await self._book.issue(
-                plan.tune,
-                request.areas,
-                request.endpoints,
-                now_ms,
-                now_ms + plan.valid_ms(now_ns),
-                broadcast.id,
-                becomes=broadcast,
-            )
-            late_ns = self._clock.monotonic_ns() - plan.tune.start_ns
+        broadcast = replace(broadcast, generation=broadcast.generation + 1)
+        now_ns, now_ms = self._clock.monotonic_ns(), self.chronicle.now_ms()
+        plan = plan_generation(
+            broadcast,
+            request,
+            epoch,
+            start_ns=now_ns + lead_ms * 1_000_000,
+            block_key=SigningKey.generate() if signed else None,
+            taken={s for r in self._running.values() for s in (r.tune.ssrc, r.tune.block_ssrc)},
+        )
+        broadcast = replace(
+            broadcast, state=BroadcastState.ON_AIR, ssrc=plan.tune.ssrc, start_utc_ms=now_ms + lead_ms
+        )
+        order = await self._book.issue(
+            plan.tune,
+            request.areas,
+            request.endpoints,
+            now_ms,
+            now_ms + plan.valid_ms(now_ns),
+            broadcast.id,
+            becomes=broadcast,
+            act=act,
+        )
+        return Ordered(broadcast, plan, order, (media, epoch))
+
+    async def _begin(self, ordered: Ordered, request: Request, packets: Sequence[bytes]) -> Broadcast:
+        for lead_ms in LEADS_MS[1:]:
+            late_ns = self._clock.monotonic_ns() - ordered.plan.tune.start_ns
             if late_ns <= request.play_delay_ms * 1_000_000 // 2:
                 break
             log.warning("the store was too slow for the start", late_ms=late_ns // 1_000_000)
-        if self._on_duty() != (media, epoch):
+            ordered = await self._order(ordered.broadcast, request, lead_ms)
+        if self._on_duty() != ordered.duty:
             raise Conflict("the media process ended meanwhile")
-        if self._preparing[broadcast.id].is_set():
-            return self.chronicle.ended(broadcast, BroadcastState.STOPPED, "stopped")
-        running = Running(broadcast, plan.tune, order, packets, plan.secret)
-        self._take_on_air(media, running, plan)
-        return running.broadcast
+        if self._preparing[ordered.broadcast.id].is_set():
+            return self.chronicle.ended(ordered.broadcast, BroadcastState.STOPPED, "stopped")
+        return self._take_on_air(ordered, packets).broadcast
 
-    def _take_on_air(self, media: MediaPort, running: Running, plan: Plan) -> None:
+    def _take_on_air(self, ordered: Ordered, packets: Sequence[bytes]) -> Running:
         """MediaError when the media process has gone meanwhile; then it is not on air."""
+        media, plan = ordered.duty[0], ordered.plan
+        running = Running(ordered.broadcast, plan.tune, ordered.order, packets, plan.secret)
         sessions = self._meant(running)
         self._orders.send(media, running.order, sessions)
         media.send(plan.start_air())
@@ -205,6 +211,7 @@ class Director:
         self.plain.begin(running.broadcast.id, running.precedence, running.broadcast.areas)
         self._try_send(media, *running.next_frames(buffered=0))
         self.counters["broadcasts_started"] += 1
+        return running
 
     def _meant(self, running: Running) -> Sequence[Session]:
         return [session for session in self._hub.sessions() if running.means(session)]

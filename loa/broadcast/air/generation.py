@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from loa.broadcast.air.epoch import EpochSecret, EpochSecrets
-from loa.broadcast.air.media_port import StartAir
+from loa.broadcast.air.media_port import MediaPort, StartAir
+from loa.broadcast.orders.book import IssuedOrder
 from loa.broadcast.records import Broadcast, Programme
 from loa.codecs.key_schedule import MediaKey
 from loa.codecs.order_wire import Tune
@@ -94,6 +95,16 @@ class Plan:
             block_frames=tune.block_frames,
             end_index=tune.end_index,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A generation that is ordered, its broadcast as it is by that, and the media process and epoch it is for."""
+
+    broadcast: Broadcast
+    plan: Plan
+    order: IssuedOrder
+    duty: tuple[MediaPort, EpochSecrets]
 
 
 def plan_generation(

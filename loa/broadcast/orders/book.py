@@ -71,11 +71,12 @@ class OrderBook(IssuedOrders):
         """Sign an order and write it down; when this returns it survives a loss of power.
 
         In the same transaction are written `becomes`, what the order makes of its broadcast, and `act`, by whom it
-        is stopped.
+        is stopped, or, with both, started: then `becomes` is new.
 
         The sequence number is the time in µs, or one more than the last, whichever is higher: it grows even
         when the store comes back from an old copy. WireError without a target or with too many; Conflict when
-        the broadcast does not exist; StoreError while this process may not issue.
+        the broadcast does not exist, or as `store.broadcasts.create`; StoreError while this process may not issue.
+        But for a StoreError nothing has been written then; with one it may have been.
         """
         if not areas and not endpoints:
             raise WireError("an order without a target")
@@ -83,7 +84,11 @@ class OrderBook(IssuedOrders):
         kind = Action.TUNE if isinstance(action, Tune) else Action.STOP
         if not self._may_issue():
             raise StoreError("this core does not hold the lock of its database: it orders nothing")
-        async with self._db.write() as connection:
+        async with self._db.write(urgent=True) as connection:
+            if becomes is not None and act is not None:
+                await stored_broadcasts.create(connection, becomes, act)
+            elif becomes is not None:
+                await stored_broadcasts.save(connection, becomes)
             seq = max(await stored.last_seq(connection, key.key_id) + 1, now_ms * 1000)
             order = Order(seq, now_ms, expires_ms, tuple(areas), tuple(endpoints), action)
             try:
@@ -95,9 +100,7 @@ class OrderBook(IssuedOrders):
             row = StoredOrder(order_id, broadcast_id, int(kind), bundle, now_ms, expires_ms)
             await stored.set_last_seq(connection, key.key_id, seq)
             await stored.insert(connection, row)
-            if becomes is not None:
-                await stored_broadcasts.save(connection, becomes)
-            if act is not None:
+            if becomes is None and act is not None:
                 subject = f"broadcast:{id_text(broadcast_id)}"
                 await journal.record(connection, act, "broadcast.stop", subject, areas=areas)
         return _issued(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,44 @@ def _values(value: Broadcast) -> dict[str, Any]:
     }
 
 
+async def create(connection: AsyncConnection, new: Broadcast, act: Act) -> None:
+    """Write a new broadcast down, and that `act` started it; a state that it has already reached is told too.
+
+    Conflict without its programme, or when the act has happened before.
+    """
+    query = select(programme.c.id).where(programme.c.id == new.programme_id, programme.c.deleted_ms.is_(None))
+    if (await connection.execute(query)).first() is None:
+        raise Conflict("the programme is not there")
+    await connection.execute(
+        broadcast.insert().values(
+            id=new.id,
+            programme_id=new.programme_id,
+            programme_title=new.programme_title,
+            programme_sha256=new.programme_sha256,
+            priority=new.priority,
+            volume=new.volume,
+            play_delay_ms=new.play_delay_ms,
+            areas=b"".join(new.areas),
+            endpoints=b"".join(new.endpoints),
+            created_ms=new.created_ms,
+            frames_total=new.frames_total,
+            **_values(new),
+        )
+    )
+    areas = await _insert_targets(connection, new)
+    after = {
+        "programme_id": id_text(new.programme_id),
+        "priority": new.priority,
+        "volume": new.volume,
+        "areas": [id_text(area) for area in new.areas],
+        "endpoints": [id_text(endpoint) for endpoint in new.endpoints],
+    }
+    subject = f"broadcast:{id_text(new.id)}"
+    await journal.record(connection, act, "broadcast.start", subject, areas=areas, after=after)
+    if new.state is not BroadcastState.PREPARING:
+        await _tell_state(connection, new, areas)
+
+
 async def save(connection: AsyncConnection, changed: Broadcast) -> None:
     """Overwrite a broadcast with what it is now; NotFound. A new state is told, and an end is written down."""
     query = select(broadcast.c.state).where(broadcast.c.id == changed.id)
@@ -79,8 +118,12 @@ async def save(connection: AsyncConnection, changed: Broadcast) -> None:
     await connection.execute(broadcast.update().where(broadcast.c.id == changed.id).values(**_values(changed)))
     if before == changed.state:
         return
+    await _tell_state(connection, changed, await _targets(connection, changed.id))
+
+
+async def _tell_state(connection: AsyncConnection, changed: Broadcast, areas: Iterable[bytes]) -> None:
+    """Tell what a broadcast has become; its end is recorded too."""
     action, subject = f"broadcast.{changed.state}", f"broadcast:{id_text(changed.id)}"
-    areas = await _targets(connection, changed.id)
     after = {"state": str(changed.state), "reason": changed.reason, "frames_aired": changed.frames_aired}
     if changed.state in UNFINISHED:
         at_ms = changed.start_utc_ms or changed.created_ms
@@ -138,46 +181,6 @@ class Broadcasts:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def create(self, new: Broadcast, act: Act) -> None:
-        """Write a new broadcast down; Conflict without its programme, or when the act has happened before."""
-        async with self._db.write() as connection:
-            query = select(programme.c.id).where(
-                programme.c.id == new.programme_id, programme.c.deleted_ms.is_(None)
-            )
-            if (await connection.execute(query)).first() is None:
-                raise Conflict("the programme is not there")
-            await connection.execute(
-                broadcast.insert().values(
-                    id=new.id,
-                    programme_id=new.programme_id,
-                    programme_title=new.programme_title,
-                    programme_sha256=new.programme_sha256,
-                    priority=new.priority,
-                    volume=new.volume,
-                    play_delay_ms=new.play_delay_ms,
-                    areas=b"".join(new.areas),
-                    endpoints=b"".join(new.endpoints),
-                    created_ms=new.created_ms,
-                    frames_total=new.frames_total,
-                    **_values(new),
-                )
-            )
-            areas = await _insert_targets(connection, new)
-            await journal.record(
-                connection,
-                act,
-                "broadcast.start",
-                f"broadcast:{id_text(new.id)}",
-                areas=areas,
-                after={
-                    "programme_id": id_text(new.programme_id),
-                    "priority": new.priority,
-                    "volume": new.volume,
-                    "areas": [id_text(area) for area in new.areas],
-                    "endpoints": [id_text(endpoint) for endpoint in new.endpoints],
-                },
-            )
-
     async def record_stop(self, value: Broadcast, act: Act) -> None:
         """Write down who stopped a broadcast before it began, so that no order says it."""
         async with self._db.write() as connection:
@@ -185,10 +188,12 @@ class Broadcasts:
             await journal.record(connection, act, "broadcast.stop", f"broadcast:{id_text(value.id)}", areas=areas)
 
     async def save(self, *changed: Broadcast) -> None:
-        """Overwrite broadcasts with what they are now, in one transaction; NotFound."""
+        """Overwrite broadcasts with what they are now, in one transaction. One whose start was undone, so that the
+        store does not have it, is left out."""
         async with self._db.write() as connection:
             for each in changed:
-                await save(connection, each)
+                with suppress(NotFound):
+                    await save(connection, each)
 
     async def get(self, broadcast_id: bytes) -> Broadcast:
         """The broadcast; NotFound."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import Broadcast, Programme, ProgrammeClass
-from loa.broadcast.store.broadcasts import Broadcasts
+from loa.broadcast.store import broadcasts
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
 from loa.codecs.order_wire import Tune
@@ -29,7 +29,7 @@ async def a_broadcast(
 ) -> Broadcast:
     """A broadcast of a programme of its own, stored."""
     programme = await a_programme(db)
-    broadcast = Broadcast(
+    new = Broadcast(
         id=new_id(NOW_MS),
         programme_id=programme.id,
         state=state,
@@ -49,8 +49,14 @@ async def a_broadcast(
         programme_title=programme.title,
         programme_sha256=programme.sha256,
     )
-    await Broadcasts(db).create(broadcast, system(NOW_MS))
-    return broadcast
+    await store_broadcast(db, new)
+    return new
+
+
+async def store_broadcast(db: Database, new: Broadcast) -> None:
+    """Write a broadcast down without any order. Conflict as `store.broadcasts.create`."""
+    async with db.write() as connection:
+        await broadcasts.create(connection, new, system(NOW_MS))
 
 
 def a_tune(broadcast_id: bytes) -> Tune:

@@ -13,16 +13,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
-from loa.broadcast.orders.book import OrderBook
+from loa.broadcast.journal.act import Act, system
+from loa.broadcast.orders.book import IssuedOrder, OrderBook
 from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.records import Broadcast
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.tables import event
 from loa.codecs import channel_wire
 from loa.codecs.authority import Authority, Right
 from loa.codecs.order_wire import Action, Bundle, Order, Stop, order_id
-from loa.errors import Conflict, WireError
-from loa.model import BroadcastState
+from loa.errors import Conflict, NotFound, WireError
+from loa.model import BroadcastState, id_text, new_id
 from tests.broadcast.conftest import NewStore
 from tests.broadcast.orders.standing import NOW_MS, a_broadcast, a_tune
 
@@ -98,6 +102,40 @@ async def test_on_air_are_unexpired_orders_of_broadcasts_that_have_not_ended(
     assert await book.on_air(NOW_MS + 1001) == []
 
 
+async def test_an_order_that_starts_a_broadcast_is_written_down_with_it_or_not_at_all(
+    db: Database, keyring: KeyRing
+) -> None:
+    book, broadcasts = OrderBook(db, keyring), Broadcasts(db)
+    template = await a_broadcast(db)
+
+    async def start(broadcast: Broadcast, act: Act, areas: list[bytes]) -> IssuedOrder:
+        tune = a_tune(broadcast.id)
+        return await book.issue(tune, areas, [], NOW_MS, NOW_MS + 1, broadcast.id, becomes=broadcast, act=act)
+
+    first = replace(template, id=new_id(NOW_MS), areas=(AREA,), start_utc_ms=NOW_MS + 10)
+    act = replace(system(NOW_MS), key="once", fingerprint=b"f" * 32)
+    issued = await start(first, act, [AREA])
+    assert await broadcasts.get(first.id) == first
+    assert await book.of_broadcast(first.id) == [issued]
+    again = replace(first, id=new_id(NOW_MS))
+    for refused, error in (
+        (start(again, act, [AREA]), Conflict),  # the act has happened before
+        (start(replace(again, programme_id=b"?" * 16), system(NOW_MS), [AREA]), Conflict),
+        (start(again, system(NOW_MS), [AREA] * 1000), WireError),
+    ):
+        with pytest.raises(error):
+            await refused
+        with pytest.raises(NotFound):
+            await broadcasts.get(again.id)
+        assert await book.of_broadcast(again.id) == []
+    # What failed has used no number either, and the same act may start it anew.
+    assert _seq((await start(again, system(NOW_MS), [AREA])).order_id) == _seq(issued.order_id) + 1
+    subjects = {f"broadcast:{id_text(each.id)}" for each in (first, again)}
+    async with db.read() as connection:
+        rows = (await connection.execute(select(event.c.kind, event.c.subject).order_by(event.c.seq))).all()
+    assert [row.kind for row in rows if row.subject in subjects] == ["broadcast.start", "broadcast.on_air"] * 2
+
+
 async def test_orders_at_once_have_different_numbers(db: Database, keyring: KeyRing) -> None:
     broadcast, book = await a_broadcast(db), OrderBook(db, keyring)
     issued = await asyncio.gather(
@@ -151,9 +189,12 @@ def test_numbers_only_grow_whatever_the_clock_does_and_however_often_the_core_re
 _ISSUER = """
 import asyncio, sys
 from pathlib import Path
-from loa.broadcast.orders.book import OrderBook
+from loa.broadcast.journal.act import Act, system
+from loa.broadcast.orders.book import IssuedOrder, OrderBook
 from loa.broadcast.orders.keyring import KeyRing
+from loa.broadcast.records import Broadcast
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.tables import event
 from loa.codecs.order_wire import Stop
 
 async def run(url, keys, broadcast_id, now_ms):

@@ -16,7 +16,7 @@ from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import ProgrammeFilter, Programmes
 from loa.model import EndpointKind, new_id
 from tests.broadcast.conftest import NOW_MS
-from tests.broadcast.orders.standing import a_broadcast, a_programme
+from tests.broadcast.orders.standing import a_broadcast, a_programme, store_broadcast
 
 ACT = system(NOW_MS)
 
@@ -91,7 +91,7 @@ async def test_a_broadcast_is_seen_where_it_was_heard(db: Database, tree: Tree) 
         standing = dice.sample(tree.areas, dice.randint(0 if areas else 1, 2))
         template = await a_broadcast(db, areas=tuple(area.id for area in areas))
         new = replace(template, id=new_id(NOW_MS), endpoints=tuple(tree.endpoint_in[area.id] for area in standing))
-        await broadcasts.create(new, ACT)
+        await store_broadcast(db, new)
         made += [template, new]
     area_of = {endpoint: area for area, endpoint in tree.endpoint_in.items()}
 

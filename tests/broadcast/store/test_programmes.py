@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from loa.broadcast.journal.act import Act, system
+from loa.broadcast.journal.act import Act
 from loa.broadcast.journal.ledger import Ledger
 from loa.broadcast.records import PreEmption, ProgrammeClass
 from loa.broadcast.registry.areas import Areas
@@ -20,7 +20,7 @@ from loa.broadcast.store.programmes import Programmes
 from loa.errors import Changed, Conflict, NotFound
 from loa.model import BroadcastState, id_text, new_id
 from tests.broadcast.conftest import NOW_MS
-from tests.broadcast.orders.standing import a_broadcast, a_programme
+from tests.broadcast.orders.standing import a_broadcast, a_programme, store_broadcast
 
 LAN = Act("user:1", "Lan", NOW_MS + 5)
 
@@ -81,7 +81,7 @@ async def test_what_was_taken_away_is_nowhere_but_in_what_was_broadcast(db: Data
     kept = await broadcasts.get(broadcast.id)
     assert (kept.programme_title, kept.programme_sha256) == ("Bản tin", b"h" * 32)
     with pytest.raises(Conflict, match="not there"):
-        await broadcasts.create(replace(broadcast, id=new_id(NOW_MS)), system(NOW_MS))
+        await store_broadcast(db, replace(broadcast, id=new_id(NOW_MS)))
     (entry,) = await told(db, "programme.delete")
     assert (entry["subject"], entry["actor"]) == (f"programme:{id_text(programme_id)}", "user:1")
 
