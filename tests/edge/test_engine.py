@@ -211,6 +211,27 @@ def test_nothing_is_asked_for_that_is_only_on_its_way(tmp_path: Path) -> None:
     assert street.asked == set()
 
 
+@pytest.mark.parametrize("block_key", [b"", BLOCK_KEY.public_key])
+def test_sound_that_comes_before_its_order_is_heard_from_its_first_frame(tmp_path: Path, block_key: bytes) -> None:
+    street = Street(tmp_path)
+    street.connect()
+    street.say(street.link.secret())
+    street.run(9000)
+    of = tune(block_key=block_key)
+    street.sounds[of.ssrc] = Sound(of, BLOCK_KEY)
+    before = street.engine.dropped
+    street.run(1200)
+    assert street.engine.dropped > before, "nothing is tuned yet"
+    street.send(channel_wire.encode_order(street.by.order(of)))
+    street.run(4000)
+    assert street.states() == list(CHAIN)
+    result = street.receipts[3].result
+    assert result is not None
+    assert (result.played, result.repaired) == (100, 0)
+    assert street.asked == set()
+    assert street.engine.dropped == before
+
+
 def test_a_speaker_that_lost_its_power_takes_its_broadcast_up_again(tmp_path: Path) -> None:
     street = Street(tmp_path)
     street.connect()

@@ -46,13 +46,25 @@ class Audience:
     def join(self, sessions: Iterable[Session]) -> list[Command]:
         """These get it from now on; who gets it already stays as it is."""
         before = self._shared()
-        joined = [session.channel_id for session in sessions if session not in self and self._enter(session)]
+        sessions, unicast, here = list(sessions), Door.UNICAST, self.by_unicast
+        elsewhere = self.by_link or self._group_of
+        joined = [s.channel_id for s in sessions if s.door is unicast and s.channel_id not in here]
+        if elsewhere or len(joined) < len(sessions):
+            # Some are in it, or come, by other doors.
+            joined = [session.channel_id for session in sessions if session not in self and self._enter(session)]
+        else:
+            here.update(joined)
         return self._told(joined, [], before)
 
     def leave(self, sessions: Iterable[Session]) -> list[Command]:
         """These do not get it any more."""
         before = self._shared()
-        left = [session.channel_id for session in sessions if self._quit(session)]
+        sessions, here = list(sessions), self.by_unicast
+        left = [s.channel_id for s in sessions if s.channel_id in here]
+        if len(left) < len(sessions):
+            left = [session.channel_id for session in sessions if self._quit(session)]
+        else:
+            here.difference_update(left)
         return self._told([], left, before)
 
     def gone(self, session: Session) -> list[Command]:

@@ -1,6 +1,7 @@
 """The director takes programmes on air: the order, the sound, who gets it, and how it ends.
 
-One `Running` for each broadcast on air. The order is durable before it is sent, and sent before the sound. It goes to all that the broadcast is for, the sound to those that play it by the arbiter's decision. The
+One `Running` for each broadcast on air. The order is durable before anything is sent, and leaves with the first
+frames. It goes to all that the broadcast is for, the sound to those that play it by the arbiter's decision. The
 media process paces; the director keeps its buffer filled and tells the scribe how far the sound has come. Stopping
 waits for nothing: the sound ends first, then the order is written and sent.
 """
@@ -203,18 +204,19 @@ class Director:
         media, plan = ordered.duty[0], ordered.plan
         running = Running(ordered.broadcast, plan.tune, ordered.order, packets, plan.secret)
         sessions = self._meant(running)
-        self._orders.send(media, running.order, sessions)
         media.send(plan.start_air())
         self._running[running.broadcast.id] = running
         # Before the first frame, so that whoever plays it gets that too, however late the start has become.
         self._hearing.begin(running, sessions)
         self.plain.begin(running.broadcast.id, running.precedence, running.broadcast.areas)
         self._try_send(media, *running.next_frames(buffered=0))
+        # Ten thousand orders take longer to send than a frame: an endpoint keeps sound that comes before its order.
+        self._orders.send(running.order, sessions)
         self.counters["broadcasts_started"] += 1
         return running
 
     def _meant(self, running: Running) -> Sequence[Session]:
-        return [session for session in self._hub.sessions() if running.means(session)]
+        return running.meant_of(self._hub.sessions())
 
     # --- stopping ---------------------------------------------------------------------------------------------
 
@@ -250,7 +252,7 @@ class Director:
                 act=act,
             )
             if media is not None and media is self._media:
-                self._orders.send(media, order, self._meant(running))
+                self._orders.send(order, self._meant(running))
             async with asyncio.timeout(AIR_END_S):
                 await running.silent.wait()
         except (TimeoutError, MediaError):
@@ -330,7 +332,7 @@ class Director:
             if self._media is None or running.stopping is not None or running.ended.is_set():
                 continue
             running.order = order
-            self._orders.send(self._media, order, self._meant(running))
+            self._orders.send(order, self._meant(running))
 
     # --- the media process tells ------------------------------------------------------------------------------
 

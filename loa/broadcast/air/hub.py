@@ -333,14 +333,12 @@ class Hub:
         Who hears by link has it when this returns, and the secret to its key: their sound must not come before.
         """
         message = link_wire.encode(OrderMessage(bundle))
-        by_datagram = []
-        for session in sessions:
-            if session.door is Door.LINK:
-                if self._epoch is not None:
-                    session.put_secret(self._epoch)
-                session.post(message)
-            else:
-                by_datagram.append(session)
+        link = Door.LINK
+        for session in [session for session in sessions if session.door is link]:
+            if self._epoch is not None:
+                session.put_secret(self._epoch)
+            session.post(message)
+        by_datagram = [session for session in sessions if session.door is not link]
 
         def say(session: Session) -> None:
             if not unless(session):

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from loa.broadcast.air.hub import Hub
-from loa.broadcast.air.media_port import Command, MediaPort, SendOrder, SettleOrder
+from loa.broadcast.air.media_port import Command, SendOrder, SettleOrder
 from loa.broadcast.air.order_repeats import REPEATS_NS
 from loa.broadcast.air.session import Session
 from loa.broadcast.orders.book import IssuedOrder
@@ -34,11 +34,11 @@ class OrderSender:
         self._repeating: dict[bytes, set[bytes]] = {}
         self._settled: dict[bytes, list[bytes]] = {}
 
-    def send(self, media: MediaPort, order: IssuedOrder, sessions: Sequence[Session]) -> None:
-        """Send an order by both ways. MediaError when the media process is gone."""
+    def send(self, order: IssuedOrder, sessions: Sequence[Session]) -> None:
+        """Send an order by both ways."""
         channels = tuple(session.channel_id for session in sessions)
         if order.datagram is not None and channels:
-            media.send(SendOrder(order.order_id, order.datagram, channels))
+            self._tell_media(SendOrder(order.order_id, order.datagram, channels))
             waiting = self._repeating[order.order_id] = set(channels)
             while len(self._repeating) > MAX_REPEATING:
                 self.forget(next(iter(self._repeating)))

@@ -60,6 +60,17 @@ class Running:
         """
         return self.names(session) or session.has_stood_in(self._areas, self.broadcast.created_ms)
 
+    def meant_of(self, sessions: Iterable[Session]) -> list[Session]:
+        """Those of many sessions that it means, as `means` says of one."""
+        areas, endpoints, since_ms = self._areas, self._endpoints, self.broadcast.created_ms
+        return [
+            session
+            for session in sessions
+            if not areas.isdisjoint(session.place)
+            or session.endpoint.id in endpoints
+            or session.has_stood_in(areas, since_ms)
+        ]
+
     def areas_to_stop(self, meant: Iterable[Session]) -> Sequence[bytes]:
         """The areas of the targets, and those where endpoints of `meant` stand that have moved out of them."""
         moved = [session for session in meant if not self.names(session)]

@@ -18,6 +18,7 @@ from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.broadcast_receiver import MAX_TRANSIT_NS, BroadcastReceiver
 from loa.edge.speaker.channel import DOUBT_NS, Address, Channel
 from loa.edge.speaker.door_keeper import DoorKeeper
+from loa.edge.speaker.early_sound import Early, EarlySound
 from loa.edge.speaker.group_ear import GroupEar, Membership
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import (
@@ -103,6 +104,7 @@ class SpeakerEngine:
         self._software = software
         self._make_receiver = make_receiver
         self._keys = MediaKeys()
+        self._early = EarlySound()
         self._repeats = TokenBucket(REPEATS_A_SECOND, REPEATS_A_SECOND)
         self._obeyed: dict[bytes, None] = {}  # by this run; a set that keeps its order
         self._clock_known = False
@@ -239,7 +241,7 @@ class SpeakerEngine:
             self._tell_status(now_ns)
 
     def _on_media(self, data: bytes, now_ns: int) -> None:
-        if self._on_sound(data, now_ns) is None:
+        if self._on_sound(data, now_ns, for_us=True) is None:
             self.dropped += 1
 
     @property
@@ -259,8 +261,9 @@ class SpeakerEngine:
         elif self._on_sound(data, now_ns):
             self.ear.heard(now_ns, sound=True)
 
-    def _on_sound(self, data: bytes, now_ns: int) -> bool | None:
-        """Whether a packet of sound was of use; None for what is not tuned, or no packet of sound."""
+    def _on_sound(self, data: bytes, now_ns: int, *, for_us: bool = False) -> bool | None:
+        """Whether a packet of sound was of use; None for what is not tuned, which may be early, or no packet of
+        sound. `for_us`: it came to nobody else."""
         origin_ns = self._coarse_origin_ns(now_ns)
         if len(data) < rtp.HEADER_BYTES or origin_ns is None:
             return None
@@ -271,6 +274,7 @@ class SpeakerEngine:
                     dropped = receiver.counters.dropped
                     receiver.receive(data, origin_ns, now_ns)
                     return receiver.counters.dropped == dropped
+            self._early.put(Early(ssrc, data, origin_ns, now_ns, for_us))
         return None
 
     def datagrams_to_send(self, now_ns: int) -> list[bytes]:
@@ -393,7 +397,14 @@ class SpeakerEngine:
                         heard = receiver.grid.index_at(origin_ns - action.play_delay_ms * NS_PER_MS)
                         receiver.skip_to(heard, counted=False)
                     self._keys.give(receiver)
+                    self._hear_early(receiver, now_ns)
         _log.info("stop" if isinstance(action, Stop) else "tune", broadcast=shown, order=order_id.hex())
+
+    def _hear_early(self, receiver: BroadcastReceiver, now_ns: int) -> None:
+        """What came of a broadcast before its order."""
+        for early in self._early.take((receiver.tune.ssrc, receiver.tune.block_ssrc), now_ns):
+            receiver.receive(early.packet, early.origin_ns, early.now_ns)
+            self.dropped -= early.dropped
 
     def _playable(self, action: Tune | Stop) -> bool:
         if isinstance(action, Stop):

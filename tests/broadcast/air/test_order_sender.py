@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from loa.broadcast.air.hub import Hub
-from loa.broadcast.air.media_port import Command, MediaPort, SendOrder, SettleOrder
+from loa.broadcast.air.media_port import Command, SendOrder, SettleOrder
 from loa.broadcast.air.order_sender import OrderSender
 from loa.broadcast.air.session import Session
 from loa.broadcast.orders.book import IssuedOrder
@@ -25,9 +25,6 @@ class World:
         self.spared: Callable[[Session], bool] = lambda _session: False
         self.sender = OrderSender(cast(Hub, self), self.told.append)
 
-    def send(self, command: Command) -> None:
-        self.told.append(command)
-
     def order(
         self, sessions: Sequence[Session], bundle: bytes, unless: Callable[[Session], bool] = lambda _session: False
     ) -> None:
@@ -36,7 +33,7 @@ class World:
 
     def issue(self, order_id: bytes, sessions: Sequence[Session], datagram: bytes | None = b"datagram") -> None:
         stored = StoredOrder(order_id, bytes(16), 1, b"bundle", 0, 1)
-        self.sender.send(cast(MediaPort, self), IssuedOrder(order_id, b"bundle", datagram, stored), sessions)
+        self.sender.send(IssuedOrder(order_id, b"bundle", datagram, stored), sessions)
 
     async def settled(self) -> list[Command | str]:
         """What it tells in the next turn of the event loop."""
