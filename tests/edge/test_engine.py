@@ -211,7 +211,7 @@ def test_nothing_is_asked_for_that_is_only_on_its_way(tmp_path: Path) -> None:
     assert street.asked == set()
 
 
-@pytest.mark.parametrize("block_key", [b"", BLOCK_KEY.public_key])
+@pytest.mark.parametrize("block_key", [b"", BLOCK_KEY.public_key], ids=["plain", "signed"])
 def test_sound_that_comes_before_its_order_is_heard_from_its_first_frame(tmp_path: Path, block_key: bytes) -> None:
     street = Street(tmp_path)
     street.connect()

@@ -21,7 +21,7 @@ from loa.broadcast.air.group_desk import GroupDesk
 from loa.broadcast.air.half_open import HalfOpen
 from loa.broadcast.air.link_handshake import LinkHandshake
 from loa.broadcast.air.link_sound import LinkSound
-from loa.broadcast.air.mailing import SEALED_AT_ONCE, Mailing
+from loa.broadcast.air.mailing import ORDERS_AT_ONCE, SEALED_AT_ONCE, Mailing
 from loa.broadcast.air.media_port import AddChannel, Command, DropChannel, MediaPort
 from loa.broadcast.air.session import Session, Transport
 from loa.broadcast.air.turnstile import Turnstile
@@ -344,7 +344,7 @@ class Hub:
             if not unless(session):
                 session.post(message)
 
-        self._mailing.send(by_datagram, say)
+        self._mailing.send(by_datagram, say, ORDERS_AT_ONCE)
 
     def tell_all(self, statement: bytes) -> None:
         """Send a signed statement (a new key list, a beacon) over every link."""

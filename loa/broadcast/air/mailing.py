@@ -10,6 +10,9 @@ from loa.broadcast.air.session import Session
 
 AT_ONCE = 1_000
 """Sessions in one turn that are told the same: some ten milliseconds, most of them the kernel's."""
+ORDERS_AT_ONCE = 2_500
+"""Sessions in one turn that are sent an order: some fifty milliseconds for which all else waits. With fewer, the
+answers of the first of ten thousand keep the last of them waiting longer than sending does."""
 SEALED_AT_ONCE = 250
 """Sessions in one turn where something is made for each of them."""
 MAX_WAITING = 256
@@ -27,7 +30,7 @@ class Mailing:
 
     def send(self, sessions: Sequence[Session], say: Say, at_once: int = AT_ONCE) -> None:
         """Call `say`, which must not raise, for each of the sessions, `at_once` of them in a turn."""
-        if self._sending is None and len(sessions) <= at_once:
+        if self._sending is None and len(sessions) <= min(at_once, AT_ONCE):
             _say_all(sessions, say)
             return
         self._waiting.append((sessions, say, at_once))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loa.broadcast.air import mailing
-from loa.broadcast.air.mailing import AT_ONCE, Mailing
+from loa.broadcast.air.mailing import AT_ONCE, ORDERS_AT_ONCE, Mailing
 from loa.broadcast.air.session import Session
 from tests.broadcast.air.sessions import session
 
@@ -32,6 +32,16 @@ async def test_a_few_are_told_at_once_and_many_in_turns() -> None:
     assert told == []
     await asyncio.sleep(0)
     assert told == MANY[:AT_ONCE]
+    await settle()
+    assert told == MANY
+
+
+async def test_orders_take_larger_turns() -> None:
+    told: list[Session] = []
+    Mailing().send(MANY, told.append, ORDERS_AT_ONCE)
+    assert told == []
+    await asyncio.sleep(0)
+    assert told == MANY[:ORDERS_AT_ONCE]
     await settle()
     assert told == MANY
 
