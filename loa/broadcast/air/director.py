@@ -1,9 +1,8 @@
 """The director takes programmes on air: the order, the sound, who gets it, and how it ends.
 
 One `Running` for each broadcast on air. The order is durable before anything is sent, and leaves with the first
-frames. It goes to all that the broadcast is for, the sound to those that play it by the arbiter's decision. The
-media process paces; the director keeps its buffer filled and tells the scribe how far the sound has come. Stopping
-waits for nothing: the sound ends first, then the order is written and sent.
+frames. It goes to all that the broadcast is for, the sound to those that play it by the arbiter's decision.
+Stopping waits for nothing: the sound ends first, then the order is written and sent.
 """
 
 from __future__ import annotations
@@ -128,8 +127,10 @@ class Director:
         self._on_duty()
         if self._refusing:
             raise Conflict(_GOING_DOWN)
-        await self._endpoints.require_targets(request.areas, request.endpoints)
-        packets = await self._library.packets(request.programme)
+        packets, _ = await asyncio.gather(
+            self._library.packets(request.programme),
+            self._endpoints.require_targets(request.areas, request.endpoints),
+        )
         broadcast = request.broadcast(len(packets), self.chronicle.now_ms())
         self._preparing[broadcast.id] = asyncio.Event()
         ordered: Ordered | None = None
