@@ -74,6 +74,8 @@ async def check(at: day.Rooms, folder: Path, told: list[tuple[str, bytes]]) -> N
             assert (await at.book.of_broadcast(subject))[-1].stored.action == Action.STOP
         elif kind == "settled":
             assert (await at.broadcasts.get(subject)).state is BroadcastState.STOPPED
+    for broadcast in await at.broadcasts.list():  # none without the order that started it
+        assert (await at.book.of_broadcast(broadcast.id))[0].stored.action == Action.TUNE
     for programme in await at.programmes.list():
         data = (await at.library.file(programme)).read_bytes()
         assert hashlib.sha256(data).digest() == programme.sha256
