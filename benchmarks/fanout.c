@@ -1,10 +1,12 @@
 /* The same fan-out without Python: one packet to COUNT addresses of 127.1.0.0/16, ROUNDS times, in batches of 1,024
  * as the kernel takes them: flat out, or one every PERIOD_US. Prints nanoseconds in all, and of the processor.
  * The socket has the options of the media socket.
- * Usage: fanout PORT COUNT ROUNDS PACKET_BYTES [PERIOD_US] */
+ * Usage: fanout PORT COUNT ROUNDS PACKET_BYTES [PERIOD_US]; with PORT 0 the receivers are read from stdin, each an IPv4
+ * address and a port. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,17 +19,25 @@ int main(int argc, char **argv) {
     int port = atoi(argv[1]), count = atoi(argv[2]), rounds = atoi(argv[3]), size = atoi(argv[4]);
     int off = 0, fd = socket(AF_INET6, SOCK_DGRAM, 0);
     if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off)) return 3;
-    int whole = IP_PMTUDISC_PROBE, buffer = 4 << 20;
+    int whole = IP_PMTUDISC_PROBE, buffer = 4 << 20, stamped = 1, speech = 46 << 2;
     if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof whole)) return 3;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &stamped, sizeof stamped);
+    setsockopt(fd, IPPROTO_IP, IP_TOS, &speech, sizeof speech);
+    setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &speech, sizeof speech);
     struct mmsghdr *headers = calloc(count, sizeof *headers);
     struct sockaddr_in6 *names = calloc(count, sizeof *names);
     struct iovec packet = {calloc(1, size), size};
     for (int i = 0; i < count; i++) {
-        char text[64];
-        snprintf(text, sizeof text, "::ffff:127.1.%d.%d", i / 250, 1 + i % 250);
+        char text[64], host[40];
+        int its_port = port;
+        if (port)
+            snprintf(host, sizeof host, "127.1.%d.%d", i / 250, 1 + i % 250);
+        else if (scanf("%39s %d", host, &its_port) != 2)
+            return 4;
+        snprintf(text, sizeof text, "::ffff:%s", host);
         names[i].sin6_family = AF_INET6;
-        names[i].sin6_port = htons(port);
+        names[i].sin6_port = htons(its_port);
         if (inet_pton(AF_INET6, text, &names[i].sin6_addr) != 1) return 4;
         headers[i].msg_hdr.msg_name = &names[i];
         headers[i].msg_hdr.msg_namelen = sizeof names[i];

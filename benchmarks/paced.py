@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import Figure, fanout, gstreamer, media_run
+from benchmarks.ears import Ears
 
 ENDPOINTS = 2_000
 SECONDS = 6.0
@@ -19,18 +20,23 @@ def measure() -> list[Figure]:
     loa: list[float] = []
     c: list[float] = []
     peer: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, fanout.sink() as drain:
+    with tempfile.TemporaryDirectory() as folder:
         program = fanout.compiled(Path(folder))
         for _ in range(TURNS):
             loa.append(media_run.run(ENDPOINTS, SECONDS).cpu_us)
-            c.append(_c(program, drain.getsockname()[1]))
+            c.append(_c(program))
             if (ran := gstreamer.run(ENDPOINTS, SECONDS)) is not None:
                 peer.append(ran.cpu_us)
     ours, limit = statistics.median(loa), statistics.median(c)
     note = f"median of {TURNS}; {ENDPOINTS:,} endpoints, SRTP, signed blocks, keep-alives, all of the process"
     figures = [
         Figure("loa, a packet to one address, paced", ours, "µs", note),
-        Figure("limit: C sendmmsg loop, paced", limit, "µs", "the same socket options"),
+        Figure(
+            "limit: C sendmmsg loop, paced",
+            limit,
+            "µs",
+            "the same endpoints and socket options, no keep-alives",
+        ),
         Figure("loa / limit", ours / limit, "×", at_most=1.10),
     ]
     if peer:
@@ -42,9 +48,14 @@ def measure() -> list[Figure]:
     return figures
 
 
-def _c(program: Path, port: int) -> float:
+def _c(program: Path) -> float:
+    """To endpoints as the others have them: what it costs to receive at the sampled ones is in all three."""
     rounds = round(SECONDS / media_run.FRAME_S)
     period_us = round(media_run.FRAME_S * 1e6)
-    numbers = (port, ENDPOINTS, rounds, fanout.PACKET_BYTES, period_us)
-    said = subprocess.run([str(program), *map(str, numbers)], check=True, capture_output=True, text=True).stdout
+    numbers = (0, ENDPOINTS, rounds, fanout.PACKET_BYTES, period_us)
+    with Ears(ENDPOINTS, b"") as ears:
+        ears.deafen()
+        receivers = "".join(f"{host} {port}\n" for host, port in ears.addresses)
+        command = [str(program), *map(str, numbers)]
+        said = subprocess.run(command, input=receivers, check=True, capture_output=True, text=True).stdout
     return int(said.split()[1]) / 1e3 / (rounds * ENDPOINTS)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from loa.codecs import key_schedule
 from loa.codecs.order_wire import MAX_DATAGRAM_BYTES, MAX_INDEX
@@ -47,8 +48,7 @@ DOWNWARD = frozenset({Type.CHALLENGE, Type.BOUND, Type.PROBE_REPLY})
 _UP, _DOWN = b"U", b"D"
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """A parsed channel datagram. `check` must have returned before anything in it is believed."""
 
     type: Type

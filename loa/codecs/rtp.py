@@ -38,9 +38,20 @@ class RtpHeader:
 
     def pack(self) -> bytes:
         """The 12 bytes on the wire."""
-        return _FIXED.pack(
-            _VERSION << 6, self.marker << 7 | self.payload_type, self.sequence, self.timestamp, self.ssrc
-        )
+        return pack_plain(self.payload_type, self.marker, self.sequence, self.timestamp, self.ssrc)
+
+
+def pack_plain(payload_type: int, marker: bool, sequence: int, timestamp: int, ssrc: int) -> bytes:
+    """What `RtpHeader.pack` gives, for values that are known to be in range."""
+    return _FIXED.pack(_VERSION << 6, marker << 7 | payload_type, sequence, timestamp, ssrc)
+
+
+def plain_ids(header: bytes) -> tuple[int, int] | None:
+    """Sequence number and SSRC of a header as `pack` makes it; None for any other bytes."""
+    if len(header) != HEADER_BYTES or header[0] != _VERSION << 6:
+        return None
+    _, _, sequence, _, ssrc = _FIXED.unpack(header)
+    return sequence, ssrc
 
 
 class ParsedHeader(NamedTuple):

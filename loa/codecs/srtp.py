@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-from loa.codecs.rtp import INDEX_BITS, RtpHeader, parse_header, without_padding
+from loa.codecs.rtp import INDEX_BITS, RtpHeader, parse_header, plain_ids, without_padding
 from loa.errors import AuthorityError, WireError
 
 KEY_BYTES = 16
@@ -72,12 +72,10 @@ class SrtpContext:
         ValueError if the header's sequence number is not the index's low 16 bits; WireError if the header is
         not exactly an RTP header.
         """
-        parsed = parse_header(header)
-        if parsed.size_bytes != len(header):
-            raise WireError(f"an RTP header of {parsed.size_bytes} bytes in {len(header)}")
-        if parsed.header.sequence != _checked(index) & 0xFFFF:
-            raise ValueError(f"index {index} for the sequence number {parsed.header.sequence}")
-        return header + self._cipher.encrypt(self._nonce(parsed.header.ssrc, index), payload, header)
+        sequence, ssrc = plain_ids(header) or _ids(header)
+        if sequence != _checked(index) & 0xFFFF:
+            raise ValueError(f"index {index} for the sequence number {sequence}")
+        return header + self._cipher.encrypt(self._nonce(ssrc, index), payload, header)
 
     def unprotect(self, packet: bytes, index: int) -> tuple[RtpHeader, bytes]:
         """Header and payload of a packet that its tag proves to be whole.
@@ -106,6 +104,14 @@ class SrtpContext:
     def _nonce(self, ssrc: int, index: int) -> bytes:
         """RFC 7714 §8.1: two zero bytes, SSRC, ROC and SEQ, all under the salt."""
         return (self._salt ^ (ssrc << INDEX_BITS | index)).to_bytes(12, "big")
+
+
+def _ids(header: bytes) -> tuple[int, int]:
+    """Sequence number and SSRC of any header; WireError if it is not exactly one."""
+    parsed = parse_header(header)
+    if parsed.size_bytes != len(header):
+        raise WireError(f"an RTP header of {parsed.size_bytes} bytes in {len(header)}")
+    return parsed.header.sequence, parsed.header.ssrc
 
 
 def _checked(index: int) -> int:

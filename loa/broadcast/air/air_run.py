@@ -1,7 +1,8 @@
 """One generation of a broadcast on air: Opus packets in ahead of time, SRTP and block packets out when due.
 
-Pure. An index is encrypted when it is sent and never again; what was not handed over in time is skipped, and what
-follows keeps its own time.
+Pure. An index is encrypted once and never again; what was not handed over in time is skipped, and what follows
+keeps its own time. Where all frames of a block are there at its first one, they are sealed together with it: five
+at once cost little more than one after 20 ms in which the processor did other work.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from loa.broadcast.air.media_port import Frames, StartAir
 from loa.broadcast.air.repair_ring import RepairRing
 from loa.codecs import block_wire
 from loa.codecs.order_wire import FRAME_SAMPLES, MAX_INDEX
-from loa.codecs.rtp import PT_BLOCK, PT_OPUS, RtpHeader
+from loa.codecs.rtp import PT_BLOCK, PT_OPUS, RtpHeader, pack_plain
 from loa.codecs.signed import SigningKey
 from loa.codecs.srtp import SrtpContext
 from loa.errors import LoaError
@@ -46,7 +47,7 @@ class Sealer:
 
     def header(self, index: int, timestamp: int, *, marker: bool = False) -> bytes:
         """The RTP header of the packet `index`."""
-        return RtpHeader(self._payload_type, index & 0xFFFF, timestamp, self._ssrc, marker).pack()
+        return pack_plain(self._payload_type, marker, index & 0xFFFF, timestamp, self._ssrc)
 
     def seal(self, index: int, header: bytes, payload: bytes) -> bytes:
         """The protected packet; IndexReused unless `index` is above all before it."""
@@ -98,6 +99,8 @@ class AirRun:
         self._block = 0
         self._block_sent = False
         self._hashes: dict[int, bytes] = {}
+        self._sealed: dict[int, bytes] = {}
+        """Packets of frames that are held still: the rest of the block that next_index stands in."""
 
     @staticmethod
     def _check(start: StartAir) -> None:
@@ -138,6 +141,7 @@ class AirRun:
         """Send no further frame. The next `due` closes the last block and ends the run."""
         self._stopping = True
         self._held.clear()
+        self._sealed.clear()
 
     def next_due_ns(self) -> int | None:
         """When `due` next has something to do: may be past. None after the end."""
@@ -181,23 +185,27 @@ class AirRun:
 
     def _send(self, index: int, payload: bytes, supplied_ns: int, now_ns: int, out: list[Outgoing]) -> None:
         due_ns = max(self.grid.due_ns(index), supplied_ns)
-        header = self._sound_header(index)
-        if self._block_key is not None and not self._block_sent:
-            self._hashes[index] = block_wire.frame_hash(header, payload)
+        packet = self._sealed.pop(index, None)
+        if packet is None:
+            packet = self._seal(index, payload)
             first, after = self._block_bounds()
             if index == first and all(i in self._held for i in range(first + 1, after)):
                 for i in range(first + 1, after):
-                    self._hashes[i] = block_wire.frame_hash(self._sound_header(i), self._held[i][0])
-                self._send_block(after, due_ns, now_ns, out)
-        packet = self._sound.seal(index, header, payload)
+                    self._sealed[i] = self._seal(i, self._held[i][0])
+                if self._block_key is not None:
+                    self._send_block(after, due_ns, now_ns, out)
         self.rings[self._start.ssrc].put(index, packet, now_ns)
         out.append(Outgoing(packet, due_ns, index, payload))
         self._counters["frames_sent"] += 1
         self.sent += 1
         self._starves_ns = self.grid.due_ns(index + 1) + STARVED_NS
 
-    def _sound_header(self, index: int) -> bytes:
-        return self._sound.header(index, self.grid.timestamp(index), marker=index == self._start.index0)
+    def _seal(self, index: int, payload: bytes) -> bytes:
+        """The frame's packet; its hash is noted for the block, where there is one."""
+        header = self._sound.header(index, self.grid.timestamp(index), marker=index == self._start.index0)
+        if self._block_key is not None and not self._block_sent:
+            self._hashes[index] = block_wire.frame_hash(header, payload)
+        return self._sound.seal(index, header, payload)
 
     def _skip_to(self, index: int, now_ns: int, out: list[Outgoing]) -> None:
         if index <= self.next_index:
@@ -205,6 +213,7 @@ class AirRun:
         self._counters["frames_skipped"] += index - self.next_index
         for stale in [i for i in self._held if i < index]:
             del self._held[stale]
+            self._sealed.pop(stale, None)
         self._move_to(index, now_ns, out)
 
     def _move_to(self, index: int, now_ns: int, out: list[Outgoing]) -> None:
@@ -219,6 +228,7 @@ class AirRun:
             self._close_block(max(self._hashes) + 1, now_ns, out)
         self.ended = reason
         self._held.clear()
+        self._sealed.clear()
 
     def _block_bounds(self) -> tuple[int, int]:
         first = self._start.index0 + self._block * self._start.block_frames

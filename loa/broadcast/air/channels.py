@@ -34,6 +34,8 @@ DATAGRAMS_A_SECOND, DATAGRAMS_AT_ONCE = 100, 300
 LOUD_AGAIN_NS = 60_000_000_000
 """That a channel says too much is told again after this; of ten channels at once, and then of one a second."""
 
+_EMPTY = channel_wire.padded(b"")
+
 Reply = tuple[bytes, bytes]
 """A packet and the packed address it goes to."""
 FindRing = Callable[[int, bytes], RepairRing | None]
@@ -112,6 +114,9 @@ class Channels:
     def expire(self, now_ns: int) -> list[bytes]:
         """Unbind the channels whose time is over; their ids."""
         over: list[bytes] = []
+        first_ns = self.next_expiry_ns()
+        if first_ns is None or first_ns > now_ns:
+            return over
         while self._bound:
             channel_id, channel = next(iter(self._bound.items()))
             if channel.bound_until_ns > now_ns:
@@ -165,7 +170,7 @@ class Channels:
             return self._dropped("dropped_mac")
 
     def _keepalive(self, datagram: Datagram, channel: Channel, address: bytes, now_ns: int) -> list[Reply]:
-        if datagram.payload != channel_wire.padded(b""):
+        if datagram.payload != _EMPTY:
             return self._dropped("dropped_malformed")
         if self._is_bound(channel, address, now_ns):
             self._renew(datagram.channel_id, channel, now_ns)

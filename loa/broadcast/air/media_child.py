@@ -195,8 +195,11 @@ class MediaChild:
         while not self._over.is_set():
             with self._lock.urgent:
                 now_ns = time.monotonic_ns()
-                due_ns = self._core.next_due_ns()
-                batches: list[Batch] = []
+                # Who has slept to the end need not ask again; what has become due sooner would have woken him.
+                due_ns: int | None = self._sleeps_until_ns
+                if not 0 < self._sleeps_until_ns <= now_ns:
+                    due_ns = self._core.next_due_ns()
+                batches: Sequence[Batch] = ()
                 if due_ns is not None and due_ns <= now_ns:
                     batches = self._core.due(now_ns)
                     if self._core.has_events:
@@ -224,6 +227,8 @@ class MediaChild:
             batches, fanout.send_all([Parcel(batch.packet, batch.table) for batch in batches]), strict=True
         ):
             counters["packets_sent"] += outcome.sent
+            if outcome.smooth:
+                continue
             counters["send_refused"] += outcome.errors
             for kind, count in outcome.refused.items():
                 counters["send_refused_" + kind] += count

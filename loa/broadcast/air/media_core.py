@@ -12,6 +12,7 @@ import random
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loa.broadcast.air.address_book import AddressBook
 from loa.broadcast.air.address_table import AddressTable
@@ -64,8 +65,7 @@ MAX_GENERATIONS = 200_000
 """How many (key, SSRC) pairs are remembered so that none is used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One packet to all of a table, and to multicast groups. `due_ns`: the instant it should leave at."""
 
     packet: bytes

@@ -68,6 +68,11 @@ class Outcome:
         """How many the kernel did not take."""
         return sum(self.refused.values())
 
+    @property
+    def smooth(self) -> bool:
+        """Whether each call took all that it was given."""
+        return not (self.refused or self.partial or self.pending or self.waits)
+
     def add(self, other: Outcome) -> None:
         """Count `other`'s messages too."""
         self.sent += other.sent

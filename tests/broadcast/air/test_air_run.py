@@ -319,6 +319,26 @@ def test_repair_gives_the_same_ciphertext() -> None:
     assert run.rings[START.block_ssrc].get(0, 101 * S) == sent[0]
 
 
+def test_frames_sealed_with_their_block_are_what_they_are_one_by_one() -> None:
+    start = replace(START, block_seed=b"")
+    stored, live = AirRun(start, new_values()), AirRun(start, new_values())
+    stored.supply(frames(start.index0, 23), 0)
+    for n in range(23):
+        at_ns = start.start_ns + n * 20 * MS
+        live.supply(frames(start.index0 + n, 1), at_ns)
+        assert stored.due(at_ns) == [replace(each, due_ns=at_ns) for each in live.due(at_ns)]
+
+
+def test_what_was_sealed_ahead_and_skipped_is_not_sent() -> None:
+    air = Air()
+    air.supply(START.index0, 23, 0)
+    air.to(START.start_ns + 20 * MS)  # two of the first block's five
+    air.at(START.start_ns + 2 * 20 * MS + MAX_LATE_NS + 20 * MS)
+    assert air.counters["frames_skipped"] == 21
+    assert START.index0 + 2 not in air.listener.indices
+    assert air.run.rings[START.ssrc].get(START.index0 + 2, air.now_ns) is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_is_supplied_whenever_every_frame_is_sent_once_in_its_time_and_covered(
