@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMPS := .stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# What has been compiled is kept, even where the environment says otherwise: demo and tests start many processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test lint fmt bench soak lock vectors dashboard image clean
 help:
 	@sed -n '1,3s/^# //p' Makefile
