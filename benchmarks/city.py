@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processor import cpu_s
+from loa.app.load.identities import Enrolled
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import Endpoint
 from loa.broadcast.registry.areas import Areas
@@ -22,6 +23,7 @@ from loa.broadcast.store import endpoints as stored
 from loa.broadcast.store.address import sqlite_address
 from loa.broadcast.store.database import Database
 from loa.codecs.signed import SigningKey
+from loa.codecs.statement_wire import Placement
 from loa.model import EndpointKind, id_text
 from tests.certificates import Authority
 
@@ -34,6 +36,12 @@ def endpoint_id(number: int) -> bytes:
 def device_key(number: int) -> SigningKey:
     """Its key."""
     return SigningKey(hashlib.sha256(endpoint_id(number)).digest())
+
+
+def enrolled(number: int) -> Enrolled:
+    """Who it is to a load generator. It has signed its own placement: the core tells it the true one."""
+    placement = Placement(endpoint_id(number), 0, ()).seal(device_key(number))
+    return Enrolled(number, f"Cụm loa {number}", endpoint_id(number), device_key(number).seed, placement)
 
 
 class Child:
@@ -103,8 +111,10 @@ class City:
     """A core with `count` endpoints in one commune."""
 
     def __init__(self, stack: ExitStack, folder: Path, count: int, *, tls: bool = False) -> None:
-        (folder / "core").mkdir(mode=0o700, parents=True)
-        self.area = id_text(asyncio.run(_populate(folder / "core", count)))
+        self.folder = folder / "core"
+        self.folder.mkdir(mode=0o700, parents=True)
+        self.count = count
+        self.area = id_text(asyncio.run(_populate(self.folder, count)))
         environment = {"LOA_API_REQUESTS_PER_S": "100000", "LOA_API_BURST": "1000000"}
         if tls:
             cert, key = Authority(folder).issue("core")
@@ -114,7 +124,7 @@ class City:
             "loa",
             "serve",
             "--data-dir",
-            str(folder / "core"),
+            str(self.folder),
             "--http-port",
             "0",
             "--media-port",
@@ -124,7 +134,18 @@ class City:
         while not (found := re.findall(r"https?://\S+", self.core.line())):
             continue
         self.url = found[0]
-        self.token = (folder / "core" / "admin.token").read_text().strip()
+        self.token = (self.folder / "admin.token").read_text().strip()
+
+    def connect(self, crowd: Child, count: int | None = None, **how: object) -> Any:
+        """Let the first `count` endpoints, or all, of a `benchmarks.link_crowd` come; what that says of it."""
+        return crowd.ask(
+            do="connect",
+            url=self.url,
+            core=str(self.folder),
+            endpoints=self.count,
+            count=self.count if count is None else count,
+            **how,
+        )
 
 
 async def _populate(folder: Path, count: int) -> bytes:

@@ -45,7 +45,7 @@ Heard = tuple[list[float], list[int], float]
 def _loa(stack: ExitStack, folder: Path) -> Heard:
     city = City(stack, folder / "city", LISTENERS)
     crowd = Child(stack, ["-m", "benchmarks.link_crowd"], folder)
-    crowd.ask(do="connect", url=city.url, first=0, count=LISTENERS)
+    city.connect(crowd)
     crowd.ask(do="listen")
     load = asyncio.run(_on_air(city, folder))
     return _heard(crowd, load)
@@ -69,8 +69,7 @@ def _bare(stack: ExitStack, folder: Path) -> Heard:
     server = Child(stack, ["-m", "benchmarks.bare_links"], folder)
     url = server.line()
     crowd = Child(stack, ["-m", "benchmarks.link_crowd"], folder)
-    crowd.ask(do="connect", url=url, first=0, count=LISTENERS, bare=True)
-    crowd.ask(do="listen")
+    crowd.ask(do="connect", url=url, count=LISTENERS)
     cpu_s = server.cpu_s()
     server.tell_line(str(SOUND_S))
     time.sleep(SOUND_S)

@@ -43,7 +43,7 @@ def _bare(stack: ExitStack, server: Child, folder: Path) -> tuple[float, float]:
     url = server.line()
     crowd = Child(stack, ["-m", "benchmarks.link_crowd"], folder)
     rss, cpu_s = server.rss_bytes(), server.cpu_s()
-    crowd.ask(do="connect", url=url, first=0, count=LINKS, bare=True)
+    crowd.ask(do="connect", url=url, count=LINKS)
     grown, used_s = server.rss_bytes() - rss, server.cpu_s() - cpu_s
     crowd.end()
     server.end()
@@ -52,13 +52,14 @@ def _bare(stack: ExitStack, server: Child, folder: Path) -> tuple[float, float]:
 
 def _core(stack: ExitStack, folder: Path, *, tls: bool) -> list[Figure]:
     city = City(stack, folder, LINKS, tls=tls)
-    crowd = Child(stack, ["-m", "benchmarks.link_crowd"], folder)
+    trust = {"SSL_CERT_FILE": str(folder / "ca.pem")} if tls else {}
+    crowd = Child(stack, ["-m", "benchmarks.link_crowd"], folder, **trust)
     core, what = city.core, " by TLS" if tls else ""
-    crowd.ask(do="connect", url=city.url, first=0, count=50)  # what is loaded once is loaded
+    city.connect(crowd, 50)  # what is loaded once is loaded
     crowd.ask(do="drop")
     time.sleep(1)
     rss, cpu_s = core.rss_bytes(), core.cpu_s()
-    came = crowd.ask(do="connect", url=city.url, first=0, count=LINKS)
+    came = city.connect(crowd)
     used_s = core.cpu_s() - cpu_s
     time.sleep(1)
     each = (core.rss_bytes() - rss) / LINKS
@@ -90,9 +91,7 @@ async def _storm(city: City, crowd: Child, folder: Path, what: str) -> list[Figu
         programme = await api.upload("Còi thử", sound)
         broadcast = await api.start(programme["id"], areas=[city.area])
         await asyncio.to_thread(crowd.ask, do="drop")
-        came = await asyncio.to_thread(
-            lambda: crowd.ask(do="connect", url=city.url, first=0, count=LINKS, spread_s=1)
-        )
+        came = await asyncio.to_thread(lambda: city.connect(crowd, spread=True))
         missed = await _missed(api)
         await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
     note = f"on air; half of them after {came['median_s']:.1f} s, {came['attempts'] / LINKS:.2f} attempts each"

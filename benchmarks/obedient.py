@@ -1,90 +1,69 @@
-"""Endpoints of a crowd that bind an address, and answer each order at once, by whichever way it comes first.
+"""An endpoint of a crowd: it answers each order once, by whichever way that comes first, and plays nothing.
 
 What came by datagram has the kernel's time; what came by link, that of its being read.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Mapping
+from collections import Counter
 
-from benchmarks.addresses import Addresses
-from benchmarks.link_end import LinkEnd
-from loa.codecs import canonical, channel_wire, link_wire, order_wire
-from loa.codecs.channel_wire import Type
-from loa.codecs.link_wire import OrderMessage, Receipt, ReceiptsMessage
-from loa.codecs.order_wire import Bundle, Order
+from loa.app.load.addressed import Addressed
+from loa.app.load.link import Link
+from loa.app.load.member import Standing
+from loa.codecs import link_wire, order_wire
+from loa.codecs.channel_wire import MAGIC, Type
+from loa.codecs.link_wire import Receipt, ReceiptsAck, ReceiptsMessage
+from loa.codecs.order_wire import Bundle, Order, Tune
+from loa.codecs.rtp import parse_header
+from loa.edge.speaker.link_session import Event, MediaArrived
 from loa.model import ReceiptState
-
-SOUND_AT = 0
-"""The endpoint that hears sound."""
-BIND_AT_ONCE = 250
-KEEPALIVE_S = 15.0
+from loa.timing.line import samples_to_ns
 
 
-class Seen:
+class SeenOrder:
     """One order: when it came first to each endpoint (UTC, ns), and what answers it."""
 
     def __init__(self, bundle: bytes) -> None:
         envelope = Bundle.decode(bundle).envelope
-        order_id = order_wire.order_id(envelope.signer, Order.decode(envelope.body).seq)
+        self.order = Order.decode(envelope.body)
+        order_id = order_wire.order_id(envelope.signer, self.order.seq)
         steps = (ReceiptState.RECEIVED, ReceiptState.ACCEPTED)
         self.answer = link_wire.encode(ReceiptsMessage(tuple(Receipt(order_id, step, 0) for step in steps)))
-        self.action = type(Order.decode(envelope.body).action).__name__
         self.first: dict[int, int] = {}
 
-    def come(self, end: LinkEnd, at_ns: int) -> None:
-        """It has come to an endpoint; the first time it is answered."""
-        if end.number not in self.first:
-            end.send(self.answer)
-        # What the kernel had first may be read last.
-        self.first[end.number] = min(at_ns, self.first.get(end.number, at_ns))
 
+class Seen:
+    """What the endpoints of a process were told and heard."""
 
-class Obedient:
-    """The endpoints of a crowd."""
-
-    def __init__(self, ends: Mapping[int, LinkEnd]) -> None:
-        self._ends = ends
-        self._addresses = Addresses(self._heard, sound_at=SOUND_AT)
-        self._unbound: set[int] = set()
-        self._news = asyncio.Event()
-        self.orders: dict[bytes, Seen] = {}
+    def __init__(self) -> None:
+        self.orders: dict[bytes, SeenOrder] = {}
         self.sound_ns: list[int] = []
+        """When sound came as datagrams, UTC."""
         self.deaf = False
         """Orders by datagram are not heard."""
-        self.staying: asyncio.Task[None] | None = None
+        self.lags_ms: list[float] = []
+        """How late packets by link were read."""
+        self.came: Counter[int] = Counter()
 
-    async def bind(self) -> None:
-        """Bind an address for each; returns when all are bound."""
-        self._unbound = set(self._ends)
-        while self._unbound:
-            self._unbound &= self._ends.keys()  # a link that was lost has no address
-            for number in sorted(self._unbound)[:BIND_AT_ONCE]:
-                self._send(number, Type.KEEPALIVE, channel_wire.padded(b""))
-            before = len(self._unbound)
-            try:
-                async with asyncio.timeout(0.5):
-                    while len(self._unbound) > max(0, before - BIND_AT_ONCE):
-                        self._news.clear()
-                        await self._news.wait()
-            except TimeoutError:
-                continue
-        self.staying = asyncio.create_task(self._stay())
+    def order(self, bundle: bytes) -> SeenOrder:
+        """An order by its bundle."""
+        seen = self.orders.get(bundle)
+        if seen is None:
+            seen = self.orders[bundle] = SeenOrder(bundle)
+        return seen
 
-    def forget(self) -> None:
-        """What has been seen so far."""
-        self.orders.clear()
-        self.sound_ns.clear()
+    def note_lag(self, number: int, now_ns: int, due_ns: int) -> None:
+        """A packet was read that was due then."""
+        self.lags_ms.append((now_ns - due_ns) / 1e6)
+        self.came[number] += 1
 
-    def report(self) -> dict[str, object]:
+    def report(self, endpoints: int) -> dict[str, object]:
         """When orders came, and sound: UTC, ns."""
         return {
             "orders": [
                 {
-                    "action": seen.action,
-                    "missed": len(self._ends) - len(seen.first),
+                    "action": type(seen.order.action).__name__,
+                    "missed": endpoints - len(seen.first),
                     "last_ns": max(seen.first.values()),
                 }
                 for seen in self.orders.values()
@@ -92,46 +71,46 @@ class Obedient:
             "sound_ns": self.sound_ns,
         }
 
-    def message(self, end: LinkEnd, payload: memoryview) -> None:
-        """A message came by link."""
-        if payload[2] == OrderMessage.TYPE:
-            value = canonical.decode(bytes(payload), max_bytes=link_wire.MAX_MESSAGE_BYTES)
-            assert isinstance(value, dict)
-            bundle = value[1]
-            assert isinstance(bundle, bytes)
-            self._seen(bundle).come(end, time.time_ns())
 
-    def _heard(self, number: int, data: bytes, at_ns: int) -> None:
-        if data[0] != channel_wire.MAGIC:
-            self.sound_ns.append(at_ns)
-        elif data[1] == Type.ORDER and not self.deaf:
-            if (end := self._ends.get(number)) is not None:
-                self._seen(data[2:]).come(end, at_ns)
-        elif data[1] == Type.CHALLENGE:
-            self._send(number, Type.ECHO, channel_wire.parse(data).payload)
-            self._send(number, Type.KEEPALIVE, channel_wire.padded(b""))
-        elif data[1] == Type.BOUND:
-            self._unbound.discard(number)
-            self._news.set()
+class Obedient(Addressed):
+    """See above."""
 
-    def _seen(self, bundle: bytes) -> Seen:
-        seen = self.orders.get(bundle)
-        if seen is None:
-            seen = self.orders[bundle] = Seen(bundle)
-        return seen
+    seen: Seen
 
-    def _send(self, number: int, kind: Type, payload: bytes) -> None:
-        end = self._ends.get(number)
-        if end is None or end.keys is None:
+    def link_message(self, link: Link, data: bytes) -> None:
+        """See LinkOwner. Nothing here waits for the word that a receipt is stored: it is not looked into."""
+        if self.standing < Standing.LINKED or data[2] != ReceiptsAck.TYPE:
+            super().link_message(link, data)
+
+    def datagram(self, data: bytes, at_utc_ns: int) -> None:
+        """See Addressed."""
+        if data[0] != MAGIC:
+            self.seen.sound_ns.append(at_utc_ns)
+        elif data[1] != Type.ORDER or not self.seen.deaf:
+            super().datagram(data, at_utc_ns)
+
+    def on_order(self, bundle: bytes, door: str, at_utc_ns: int, now_ns: int) -> None:
+        """See Addressed."""
+        seen = self.seen.order(bundle)
+        first_ns = seen.first.get(self.number)
+        if first_ns is None:
+            self.send(seen.answer)
+        # What the kernel had first may be read last.
+        seen.first[self.number] = at_utc_ns if first_ns is None else min(at_utc_ns, first_ns)
+
+    def on_event(self, event: Event, now_ns: int) -> None:
+        """See Member. Packets by link are held against the instant at which they are due."""
+        super().on_event(event, now_ns)
+        if not isinstance(event, MediaArrived):
             return
-        data = channel_wire.encode(kind, end.channel_id, end.counter, payload, end.keys.channel_secret)
-        end.counter += 1
-        self._addresses.send(number, data, end.media_port)
-
-    async def _stay(self) -> None:
-        turns = 100
-        while True:
-            for turn in range(turns):
-                await asyncio.sleep(KEEPALIVE_S / turns)
-                for number in list(self._ends)[turn::turns]:
-                    self._send(number, Type.KEEPALIVE, channel_wire.padded(b""))
+        tunes = {
+            seen.order.action.ssrc: seen.order.action
+            for seen in self.seen.orders.values()
+            if isinstance(seen.order.action, Tune)
+        }
+        for packet in event.packets:
+            header = parse_header(packet)[0]
+            tune = tunes.get(header.ssrc)
+            if tune is not None:
+                number = (header.sequence - tune.index0) % (1 << 16)
+                self.seen.note_lag(self.number, now_ns, tune.start_ns + samples_to_ns(number * tune.frame_samples))

@@ -44,7 +44,7 @@ def measure() -> Measured:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         city = City(stack, folder / "city", ENDPOINTS)
         crowd = Child(stack, ["-m", "benchmarks.link_crowd"], folder)
-        crowd.ask(do="connect", url=city.url, first=0, count=ENDPOINTS)
+        city.connect(crowd)
         crowd.ask(do="bind")
         said = asyncio.run(_rounds(city, crowd, folder))
     note = f"the worst of {ROUNDS} rounds, {ENDPOINTS:,} endpoints; median {{:.0f}}"

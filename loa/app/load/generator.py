@@ -88,9 +88,10 @@ class Generator:
         interpolate.table_for_step(SOUND_RATE_HZ / CARD_RATE_HZ)
         self.sampled: list[Sampled] = []
         self.sinks: list[Sink] = []
-        self.members = self._make_members(task)
+        self.members = self.make_members(task)
 
-    def _make_members(self, task: Task) -> list[Member]:
+    def make_members(self, task: Task) -> list[Member]:
+        """The endpoints of the task."""
         plan = task.plan
         authority = Authority(task.root_key, task.key_list)
         orders, shared = OrdersSeen(authority), SharedWork()

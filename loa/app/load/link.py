@@ -46,6 +46,8 @@ class Link(asyncio.Protocol):
         self._reader: FrameReader | None = None
         self._transport: asyncio.Transport | None = None
         self._reason = "the connection ended"
+        self.deaf = False
+        """What comes is thrown away unread."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -54,6 +56,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self.deaf:
+            return
         try:
             if self._reader is None:
                 self._head += data

@@ -7,8 +7,8 @@ import ipaddress
 import socket
 from collections.abc import Callable
 
+from loa.app.load.addressed import Addressed
 from loa.app.load.plan import loopback_address
-from loa.app.load.sink import Sink
 from loa.app.load.sink_sockets import SHARED_BY, SinkSocket
 from loa.edge.speaker.channel import Address
 
@@ -23,8 +23,8 @@ class MediaSockets:
         self._family = socket.AF_INET
         self._loopback = False
         self._shared: dict[int, SinkSocket] = {}
-        self._own: dict[SinkSocket, Sink] = {}
-        self._by_source: dict[bytes, Sink] = {}
+        self._own: dict[SinkSocket, Addressed] = {}
+        self._by_source: dict[bytes, Addressed] = {}
         self._dropped_before = 0
 
     @property
@@ -57,11 +57,14 @@ class MediaSockets:
             raise
         return bare
 
-    def for_sink(self, sink: Sink, place: int) -> SinkSocket:
-        """The socket of a sink; `place` among all of the process says whom it shares one with. OSError."""
+    def for_sink(self, sink: Addressed, place: int, *, sound: bool = False) -> SinkSocket:
+        """The socket of a sink; `place` among all of the process says whom it shares one with. OSError.
+
+        `sound`: it gets sound too, and shares with nobody.
+        """
         loop = asyncio.get_running_loop()
-        if not self._loopback:
-            made = SinkSocket(self._server, self._family, shared=False)
+        if sound or not self._loopback:
+            made = SinkSocket(self._server, self._family, shared=False, sound=sound)
             self._own[made] = sink
             loop.add_reader(made.bare, self._read_own, made)
             return made

@@ -119,6 +119,11 @@ class Member:
         else:
             link.abort("left")
 
+    def deafen(self) -> None:
+        """Read nothing more of this link: what comes is thrown away."""
+        if self._link is not None:
+            self._link.deaf = True
+
     def connecting(self) -> None:
         """Its turn has come."""
         self.life += 1

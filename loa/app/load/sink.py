@@ -7,22 +7,20 @@ for all endpoints of its process. What it says it has played, it has not heard: 
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 
+from loa.app.load.addressed import Addressed
 from loa.app.load.arrivals import Arrivals
-from loa.app.load.member import NS_PER_MS, NS_PER_S, Member, Standing, Timer, World
+from loa.app.load.member import NS_PER_MS, NS_PER_S, Timer, World
 from loa.app.load.orders_seen import OrdersSeen, SeenOrder
 from loa.app.load.sink_sockets import SinkSocket
-from loa.codecs import channel_wire, link_wire
+from loa.codecs import link_wire
 from loa.codecs.channel_wire import Nack, Probe, Type
 from loa.codecs.link_wire import Receipt, Result, Status
 from loa.codecs.order_wire import Stop, Tune
-from loa.edge.speaker.channel import KEEPALIVE_NS, KEEPALIVE_RETRY_NS
 from loa.edge.speaker.engine import STATUS_NS
 from loa.edge.speaker.identity import Identity
-from loa.edge.speaker.link_session import Event, OrderArrived, ReceiptsAcked, Welcomed
-from loa.errors import AuthorityError, WireError
+from loa.edge.speaker.link_session import Event, ReceiptsAcked, Welcomed
 from loa.model import ReceiptState
 from loa.timing.line import FrameGrid, samples_to_ns
 from loa.timing.probes import CALM_LAST_INTERVAL_NS
@@ -45,19 +43,15 @@ class _Order:
     result: Result | None = None
 
 
-class Sink(Member):
+class Sink(Addressed):
     """See above."""
 
     def __init__(
         self, world: World, number: int, identity: Identity, software: str, orders: OrdersSeen, address: str
     ) -> None:
-        """`address`: packed into what it sends from, where that is loopback; empty where the socket has its own."""
-        super().__init__(world, number, identity, software)
+        """`address`: see Addressed."""
+        super().__init__(world, number, identity, software, address)
         self._seen = orders
-        self.source = socket.inet_aton(address) if address else b""
-        self.media: SinkSocket | None = None
-        self._channel_id = self._secret = b""
-        self._counter = 0
         self._origin_less_local_ns = 0
         self._utc_less_local_ns = 0
         self._orders: dict[bytes, _Order] = {}
@@ -69,26 +63,17 @@ class Sink(Member):
 
     def on_event(self, event: Event, now_ns: int) -> None:
         """See Member."""
+        super().on_event(event, now_ns)
         if isinstance(event, Welcomed):
-            self._channel_id, self._secret, self._counter = event.channel_id, event.keys.channel_secret, 0
             self._origin_less_local_ns = event.beacon.origin_ns - now_ns
             self._utc_less_local_ns = event.beacon.utc_ns - now_ns
-        elif isinstance(event, OrderArrived):
-            self._order(event.bundle, "link", self.world.clock.utc_ns(), now_ns)
         elif isinstance(event, ReceiptsAcked):
             self._acked(event.receipts)
 
-    def on_link_end(self) -> None:
-        """See Member."""
-        if self.media is not None:
-            self.world.release(self.media)
-            self.media = None
-
     def open_channel(self, media: SinkSocket) -> None:
-        """Bind an address through this socket."""
-        self.media = media
+        """See Addressed."""
+        super().open_channel(media)
         now_ns = self.local_ns()
-        self._keepalive(now_ns)
         rng = self.world.rng
         if self.statuses:
             self.alarm(now_ns + rng.randrange(NS_PER_S), Timer.STATUS)
@@ -101,38 +86,13 @@ class Sink(Member):
                 self._tell(held, now_ns)
             self._plan(held, now_ns)
 
-    # --- media ------------------------------------------------------------------------------------------------
-
-    def datagram(self, data: bytes, at_utc_ns: int) -> None:
-        """A channel datagram came to its address."""
-        bundle = channel_wire.parse_order(data)
-        if bundle is not None:
-            self._order(bundle, "datagram", at_utc_ns, self.local_ns())
-            return
-        counts = self.world.tally.counts
-        if len(data) > 1 and data[1] == Type.PROBE_REPLY:
-            counts["probe_replies"] += 1
-            return
-        try:
-            parsed = channel_wire.parse(data)
-            if parsed.channel_id != self._channel_id:
-                return  # an answer to the link before
-            parsed.check(self._secret)
-        except (WireError, AuthorityError):
-            counts["datagrams_dropped"] += 1
-            return
-        if parsed.type is Type.CHALLENGE:
-            self._send(Type.ECHO, parsed.payload)
-            self._send(Type.KEEPALIVE, channel_wire.padded(b""))
-        elif parsed.type is Type.BOUND:
-            self.is_bound()
+    # --- again and again ------------------------------------------------------------------------------------------
 
     def on_alarm(self, timer: Timer, about: bytes, now_ns: int) -> None:
         """See Member."""
-        if timer is Timer.KEEPALIVE:
-            self._keepalive(now_ns)
-        elif timer is Timer.PROBE:
-            if self._send(Type.PROBE, Probe(now_ns).encode()):
+        super().on_alarm(timer, about, now_ns)
+        if timer is Timer.PROBE:
+            if self.send_datagram(Type.PROBE, Probe(now_ns).encode()):
                 self.world.tally.counts["probes"] += 1
             self.alarm(now_ns + CALM_LAST_INTERVAL_NS + self.world.rng.randrange(NS_PER_S // 2), Timer.PROBE)
         elif timer is Timer.STATUS:
@@ -145,21 +105,6 @@ class Sink(Member):
         elif timer in (Timer.STARTED, Timer.FINISHED):
             self._advance(about, timer, now_ns)
 
-    def _keepalive(self, now_ns: int) -> None:
-        self._send(Type.KEEPALIVE, channel_wire.padded(b""))
-        bound = self.standing is Standing.BOUND
-        self.alarm(now_ns + (KEEPALIVE_NS if bound else KEEPALIVE_RETRY_NS), Timer.KEEPALIVE)
-
-    def _send(self, kind: Type, payload: bytes) -> bool:
-        if self.media is None:
-            return False
-        data = channel_wire.encode(kind, self._channel_id, self._counter, payload, self._secret)
-        self._counter += 1
-        if not self.media.send(self.source, data):
-            self.world.tally.counts["datagrams_unsent"] += 1
-            return False
-        return True
-
     def _nack(self, now_ns: int) -> None:
         playing = self._playing(now_ns)
         interval_ns = NS_PER_S
@@ -167,13 +112,14 @@ class Sink(Member):
             interval_ns = int(samples_to_ns(playing.frame_samples) / self.nack_share)
             grid = FrameGrid(playing.start_ns, playing.index0, playing.timestamp0, playing.frame_samples)
             index = grid.index_at(now_ns + self._origin_less_local_ns) - NACK_BEHIND_FRAMES
-            if index >= playing.index0 and self._send(Type.NACK, Nack(playing.ssrc, (index,)).encode()):
+            if index >= playing.index0 and self.send_datagram(Type.NACK, Nack(playing.ssrc, (index,)).encode()):
                 self.world.tally.counts["nacks"] += 1
         self.alarm(now_ns + int(interval_ns * self.world.rng.uniform(0.5, 1.5)), Timer.NACK)
 
     # --- orders -----------------------------------------------------------------------------------------------
 
-    def _order(self, bundle: bytes, door: str, at_utc_ns: int, now_ns: int) -> None:
+    def on_order(self, bundle: bytes, door: str, at_utc_ns: int, now_ns: int) -> None:
+        """See Addressed."""
         utc_ms = (now_ns + self._utc_less_local_ns) // NS_PER_MS
         place = self.identity.placement.areas
         seen = self._seen.read(bundle, utc_ms=utc_ms, place=place)

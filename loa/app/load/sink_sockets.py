@@ -99,12 +99,14 @@ def arrival_ns(ancillary: list[tuple[int, int, bytes]], otherwise_ns: int) -> in
 class SinkSocket:
     """One socket for up to SHARED_BY endpoints on loopback addresses, or for one endpoint anywhere."""
 
-    def __init__(self, server: Address, family: socket.AddressFamily, *, shared: bool) -> None:
+    def __init__(self, server: Address, family: socket.AddressFamily, *, shared: bool, sound: bool = False) -> None:
+        """`sound`: it gets sound too."""
         self._server = server
         self._shared = shared
         self.bare = socket.socket(family, socket.SOCK_DGRAM)
         self.bare.setblocking(False)
-        only_channel(self.bare)
+        if not sound:
+            only_channel(self.bare)
         stamp_arrivals(self.bare)
         enlarge(self.bare)
         if shared:

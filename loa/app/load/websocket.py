@@ -84,21 +84,28 @@ def encode_frame(opcode: Opcode, payload: bytes, mask: bytes) -> bytes:
     return head + mask + masked.to_bytes(size, "big")
 
 
+_OPCODES = {int(opcode): opcode for opcode in Opcode}
+
+
 class FrameReader:
     """The server's frames out of its bytes, fragments put together."""
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max = max_message_bytes
-        self._buffer = bytearray()
+        self._rest = b""
+        """The beginning of a frame that is not whole."""
         self._parts: list[bytes] = []
         self._kind: Opcode | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are whole now; WireError for what no server may send, or for a message too large."""
-        self._buffer += data
+        if self._rest:
+            data = self._rest + data
         frames: list[Frame] = []
-        while (raw := self._take()) is not None:
-            final, opcode, payload = raw
+        at = 0
+        while (raw := self._take(data, at)) is not None:
+            final, opcode, start, at = raw
+            payload = data[start:at]
             if opcode >= Opcode.CLOSE:
                 if not final or len(payload) > _MAX_CONTROL_BYTES:
                     raise WireError("a control frame in parts or too long")
@@ -106,6 +113,9 @@ class FrameReader:
                 continue
             if (opcode is Opcode.CONTINUATION) is (self._kind is None):
                 raise WireError("fragments out of order")
+            if final and self._kind is None:
+                frames.append(Frame(opcode, payload))
+                continue
             self._kind = self._kind or opcode
             self._parts.append(payload)
             if sum(map(len, self._parts)) > self._max or len(self._parts) > 1024:
@@ -113,30 +123,29 @@ class FrameReader:
             if final:
                 frames.append(Frame(self._kind, b"".join(self._parts)))
                 self._parts, self._kind = [], None
+        self._rest = data[at:]
         return frames
 
-    def _take(self) -> tuple[bool, Opcode, bytes] | None:
-        """The next frame as it stands in the buffer; None while it is not whole."""
-        buffer = self._buffer
-        if len(buffer) < 2:
+    def _take(self, data: bytes, at: int) -> tuple[bool, Opcode, int, int] | None:
+        """The frame at `at`: whether it is final, what it is, where its payload begins and ends; None while it is
+        not whole."""
+        have = len(data) - at
+        if have < 2:
             return None
-        if buffer[0] & 0x70 or buffer[1] & 0x80:
+        first, size = data[at], data[at + 1]
+        if first & 0x70 or size & 0x80:
             raise WireError("reserved bits, or a masked frame from the server")
-        try:
-            opcode = Opcode(buffer[0] & 0x0F)
-        except ValueError as error:
-            raise WireError(f"WebSocket opcode {buffer[0] & 0x0F}") from error
-        size, at = buffer[1], 2
+        opcode = _OPCODES.get(first & 0x0F)
+        if opcode is None:
+            raise WireError(f"WebSocket opcode {first & 0x0F}")
+        head = 2
         if size >= 126:
-            at = 4 if size == 126 else 10
-            if len(buffer) < at:
+            head = 4 if size == 126 else 10
+            if have < head:
                 return None
-            size = int.from_bytes(buffer[2:at], "big")
+            size = int.from_bytes(data[at + 2 : at + head], "big")
         if size > self._max:
             raise WireError(f"a frame of {size} bytes")
-        if len(buffer) < at + size:
+        if have < head + size:
             return None
-        payload = bytes(buffer[at : at + size])
-        final = bool(buffer[0] & 0x80)
-        del buffer[: at + size]
-        return final, opcode, payload
+        return bool(first & 0x80), opcode, at + head, at + head + size
