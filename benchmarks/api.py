@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks import Figure
+from benchmarks.city import Child, City, media_counters
 from loa.app.api_client import ApiClient
 from loa.app.load import Crowd, LoadPlan
 from tests import sounds
@@ -37,35 +34,12 @@ def measure() -> list[Figure]:
     """Real processes: the core, a crowd of endpoints, a bare handler; this one asks."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        core = _start(stack, ["-m", "loa", "serve", "--data-dir", str(folder / "core"), "--http-port", "0"], folder)
-        url = re.findall(r"http://\S+", core.stdout.readline() if core.stdout else "")[0]
-        token = (folder / "core" / "admin.token").read_text().strip()
-        return asyncio.run(_measure(stack, url, token, folder))
+        return asyncio.run(_measure(stack, City(stack, folder, 0), folder))
 
 
-def _start(stack: ExitStack, arguments: list[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
-    more = {"LOA_API_REQUESTS_PER_S": "100000", "LOA_API_BURST": "1000000", **environment}
-    log = stack.enter_context((folder / f"{arguments[1].replace('/', '-')}.log").open("w"))
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env=os.environ | more,
-    )
-
-    def end() -> None:
-        process.terminate()
-        process.communicate(timeout=30)
-
-    stack.callback(end)
-    return process
-
-
-async def _measure(stack: ExitStack, url: str, token: str, folder: Path) -> list[Figure]:
-    async with ApiClient(url, token) as api, AsyncExitStack() as speakers:
-        area = await api.create_area("Phường thử", "commune")
+async def _measure(stack: ExitStack, city: City, folder: Path) -> list[Figure]:
+    url, area = city.url, city.area
+    async with ApiClient(url, city.token) as api, AsyncExitStack() as speakers:
         sound = folder / "sound.wav"
         sound.write_bytes(sounds.wav(sounds.siren(SOUND_S)))
         programme = await api.upload("Còi thử", sound)
@@ -78,18 +52,16 @@ async def _measure(stack: ExitStack, url: str, token: str, folder: Path) -> list
         shown = json.dumps(await api.call("GET", f"/api/v1/endpoints/{device['id']}"))
         broadcast = await api.start(programme["id"], areas=[area])
         await asyncio.sleep(1)
-        before = await _counters(api)
+        before = await media_counters(api)
         took_ms, answers = await _mixed(api, area, device["id"], broadcast["id"])
-        after = await _counters(api)
+        after = await media_counters(api)
         await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
-        bare = _start(stack, ["-m", "benchmarks.bare_http"], folder, BODY=shown)
-        assert bare.stdout is not None
-        bare_url = bare.stdout.readline().strip()
+        bare_url = Child(stack, ["-m", "benchmarks.bare_http"], folder, BODY=shown).line()
         ours, theirs = [], []
         for _ in range(TURNS):
             ours.append(await _flat_out(api, f"{url}/api/v1/endpoints/{device['id']}"))
             theirs.append(await _flat_out(api, f"{bare_url}/device/{device['id']}"))
-    grown = {name: after[name] - before[name] for name in before}
+    grown = {name: after[name] - value for name, value in before.items()}
     if grown["frames_sent"] < 0.9 * SECONDS * 50:
         raise RuntimeError("the broadcast was not on air")
     took_ms.sort()
@@ -108,15 +80,6 @@ async def _measure(stack: ExitStack, url: str, token: str, folder: Path) -> list
         Figure("a bare aiohttp handler, the same JSON", bare_rate, "requests/s"),
         Figure("share of the bare handler", mine / bare_rate, "×"),
     ]
-
-
-async def _counters(api: ApiClient) -> dict[str, float]:
-    await asyncio.sleep(6)  # the media process is asked every five seconds
-    async with api._session.get(f"{api.url}/metrics") as answer:
-        text = await answer.text()
-    names = ("ticks", "ticks_late_2ms", "ticks_late_20ms", "frames_skipped", "frames_sent")
-    found = {name: re.search(rf"^loa_media_{name}(?:_total)? (\S+)$", text, re.MULTILINE) for name in names}
-    return {name: float(match[1]) for name, match in found.items() if match is not None}
 
 
 async def _mixed(api: ApiClient, area: str, device: str, broadcast: str) -> tuple[list[float], Counter[int]]:

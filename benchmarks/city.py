@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processor import cpu_s
+from loa.app.api_client import ApiClient
+from loa.app.load import core_metrics
 from loa.app.load.identities import Enrolled
 from loa.broadcast.journal.act import system
 from loa.broadcast.records import Endpoint
@@ -26,6 +28,9 @@ from loa.codecs.signed import SigningKey
 from loa.codecs.statement_wire import Placement
 from loa.model import EndpointKind, id_text
 from tests.certificates import Authority
+
+MEDIA_COUNTERS_S = 6.0
+"""A core asks its media process every five seconds."""
 
 
 def endpoint_id(number: int) -> bytes:
@@ -146,6 +151,17 @@ class City:
             count=self.count if count is None else count,
             **how,
         )
+
+
+async def media_counters(api: ApiClient) -> dict[str, float]:
+    """What the media process has counted, as the core shows it, which has asked it since this was called."""
+    await asyncio.sleep(MEDIA_COUNTERS_S)
+    prefix = "loa_media_"
+    return {
+        name.removeprefix(prefix).removesuffix("_total"): value
+        for name, value in (await core_metrics.read(api)).items()
+        if name.startswith(prefix)
+    }
 
 
 async def _populate(folder: Path, count: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import tempfile
 import time
@@ -11,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import Figure, Measured
-from benchmarks.city import Child, City
+from benchmarks.city import Child, City, media_counters
 from loa.app.api_client import ApiClient
 from tests import sounds
 
@@ -19,8 +18,6 @@ LINKS = 2_000
 WATCHED_S = 3.0
 BACK_WITHIN_S = 30.0
 SOUND_S = 60.0
-MEDIA_COUNTERS_S = 6.0
-"""The media process is asked for its counters every five seconds."""
 
 
 def measure() -> Measured:
@@ -92,21 +89,11 @@ async def _storm(city: City, crowd: Child, folder: Path, what: str) -> list[Figu
         broadcast = await api.start(programme["id"], areas=[city.area])
         await asyncio.to_thread(crowd.ask, do="drop")
         came = await asyncio.to_thread(lambda: city.connect(crowd, spread=True))
-        missed = await _missed(api)
+        counted = await media_counters(api)
+        missed = counted["ticks_late_20ms"] + counted["frames_skipped"]  # since its start
         await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
     note = f"on air; half of them after {came['median_s']:.1f} s, {came['attempts'] / LINKS:.2f} attempts each"
     return [
         Figure(f"{LINKS:,} links back{what}", came["took_s"], "s", note, at_most=BACK_WITHIN_S),
         Figure(f"ticks missed meanwhile{what}", missed, "ticks", "20 ms late, or not sent", at_most=0),
     ]
-
-
-async def _missed(api: ApiClient) -> float:
-    """Ticks that the media process sent 20 ms late, or not at all, since its start."""
-    await asyncio.sleep(MEDIA_COUNTERS_S)
-    async with api._session.get(f"{api.url}/metrics") as answer:
-        text = await answer.text()
-    return sum(
-        float(value)
-        for value in re.findall(r"^loa_media_(?:ticks_late_20ms|frames_skipped)(?:_total)? (\S+)$", text, re.M)
-    )

@@ -51,6 +51,25 @@ def run(count: int, seconds: float, threads: int = 0) -> Run:
     return asyncio.run(_run(count, round(seconds / FRAME_S), threads))
 
 
+def signed_sound(broadcast_id: bytes, *, start_ns: int, end_index: int | None = None) -> StartAir:
+    """The first generation of a broadcast of 20 ms frames, with a signed block each 100 ms, by keys of its own."""
+    return StartAir(
+        broadcast_id=broadcast_id,
+        generation=1,
+        ssrc=5,
+        block_ssrc=6,
+        index0=0,
+        timestamp0=0,
+        start_ns=start_ns,
+        frame_samples=960,
+        master_key=os.urandom(16),
+        master_salt=os.urandom(12),
+        block_seed=os.urandom(32),
+        block_frames=5,
+        end_index=end_index,
+    )
+
+
 async def _run(count: int, frames: int, threads: int) -> Run:
     media = await start_media_process("::", 0, threads)
     secret = bytes(range(32))
@@ -66,21 +85,7 @@ async def _run(count: int, frames: int, threads: int) -> Run:
             while (before := await _counters(media, events))["channels_bound"] < count:
                 pass  # the last echoes are on their way
             broadcast = os.urandom(16)
-            start = StartAir(
-                broadcast_id=broadcast,
-                generation=1,
-                ssrc=5,
-                block_ssrc=6,
-                index0=0,
-                timestamp0=0,
-                start_ns=time.monotonic_ns() + _LEAD_NS,
-                frame_samples=960,
-                master_key=os.urandom(16),
-                master_salt=os.urandom(12),
-                block_seed=os.urandom(32),
-                block_frames=5,
-                end_index=frames,
-            )
+            start = signed_sound(broadcast, start_ns=time.monotonic_ns() + _LEAD_NS, end_index=frames)
             media.send(start)
             media.send(Audience(broadcast, tuple(ears.channels)))
             for first in range(0, frames, 500):

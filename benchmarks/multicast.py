@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks import Figure, Measured, Plot, gstreamer
+from benchmarks.media_run import signed_sound
 from loa.app.load.sink_sockets import drop_all
 from loa.broadcast.air.air_counters import new_values
 from loa.broadcast.air.fanout import Fanout, Parcel
@@ -25,7 +26,6 @@ from loa.broadcast.air.media_port import (
     Frames,
     GroupRoute,
     Groups,
-    StartAir,
     UseGroups,
 )
 from loa.broadcast.air.media_socket import open_media_socket
@@ -157,7 +157,7 @@ def _side(stack: ExitStack, port: int, receivers: int, group: GroupRoute | None)
     }
     for channel in homes:
         core.handle(AddChannel(channel, SECRET), 0)
-    core.handle(_start(), 0)
+    core.handle(signed_sound(BROADCAST, start_ns=0), 0)
     if group is None:
         core.handle(Audience(BROADCAST, tuple(homes)), 0)
     else:
@@ -166,21 +166,3 @@ def _side(stack: ExitStack, port: int, receivers: int, group: GroupRoute | None)
     groups = GroupSockets(core.counters)
     stack.callback(groups.close)
     return Side(core, stack.enter_context(Fanout(sending)), groups, homes)
-
-
-def _start() -> StartAir:
-    return StartAir(
-        broadcast_id=BROADCAST,
-        generation=1,
-        ssrc=1,
-        block_ssrc=2,
-        index0=0,
-        timestamp0=0,
-        start_ns=0,
-        frame_samples=960,
-        master_key=bytes(16),
-        master_salt=bytes(12),
-        block_seed=bytes(32),
-        block_frames=5,
-        end_index=None,
-    )

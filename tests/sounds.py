@@ -8,6 +8,8 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
+from loa.codecs.ogg_page import OggPage, read_page
+
 RATE = 48_000
 
 
@@ -33,3 +35,12 @@ def wav(pcm: NDArray[np.float32], rate: int = RATE) -> bytes:
         file.setframerate(rate)
         file.writeframes((np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes())
     return out.getvalue()
+
+
+def pages_of(data: bytes) -> list[OggPage]:
+    """The pages of an Ogg stream; WireError when they are not whole."""
+    pages, position = [], 0
+    while position < len(data):
+        page, position = read_page(data, position)
+        pages.append(page)
+    return pages

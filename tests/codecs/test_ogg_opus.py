@@ -20,11 +20,11 @@ from loa.codecs.ogg_page import (
     OggPage,
     build_page,
     checksum,
-    read_page,
 )
 from loa.codecs.opus_decode import packet_samples
 from loa.codecs.opus_encode import OpusEncoder
 from loa.errors import MediaError, WireError
+from tests.sounds import pages_of
 
 SERIAL = 0x10A
 # CELT 20 ms, CELT 2.5 ms, SILK 60 ms, and 120 ms in one packet of two frames.
@@ -44,14 +44,6 @@ def tone(samples: int) -> NDArray[np.float32]:
 def written(packets: Sequence[bytes], page_ms: int = 1000, samples: int | None = None) -> bytes:
     writer = OggOpusWriter(SERIAL, page_ms=page_ms, tags={"title": "Bản tin sáng"})
     return writer.headers() + writer.pages(packets, final=True, samples=samples)
-
-
-def pages_of(data: bytes) -> list[OggPage]:
-    pages, position = [], 0
-    while position < len(data):
-        page, position = read_page(data, position)
-        pages.append(page)
-    return pages
 
 
 def rebuilt(pages: Sequence[OggPage], **changes: dict[int, int]) -> bytes:

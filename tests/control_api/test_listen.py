@@ -16,7 +16,7 @@ from loa import config as settings
 from loa.app.api_client import ApiClient, Json
 from loa.app.core import Core
 from loa.broadcast.listen import station, taking_over
-from loa.codecs.ogg_page import FLAG_EOS, OggPage, read_page
+from loa.codecs.ogg_page import FLAG_EOS, OggPage
 from tests import sounds
 from tests.certificates import Authority
 from tests.control_api.test_limits import begun
@@ -58,17 +58,9 @@ def terms(core: Core, monkeypatch: pytest.MonkeyPatch, **changes: int) -> None:
     monkeypatch.setattr(core._listeners, "_terms", replace(core._listeners._terms, **changes))
 
 
-def pages_of(body: bytes) -> list[OggPage]:
-    pages, position = [], 0
-    while position < len(body):
-        page, position = read_page(body, position)
-        pages.append(page)
-    return pages
-
-
 def whole_stream(body: bytes) -> list[OggPage]:
     """The pages of a body from which none is missing, to one that says that it is the last."""
-    pages = pages_of(body)
+    pages = sounds.pages_of(body)
     assert [page.sequence for page in pages[:2]] == [0, 1]
     first = pages[2].sequence
     assert [page.sequence for page in pages[2:]] == list(range(first, first + len(pages) - 2))
@@ -115,7 +107,7 @@ async def test_players_take_what_begins_in_the_middle(
             heard = await answer.read()
     file = tmp_path / "heard.ogg"
     file.write_bytes(heard)
-    began = pages_of(heard)[2]
+    began = sounds.pages_of(heard)[2]
     begins_s = (began.granule - 960 * len(began.pieces) - 312) / 48_000
     assert begins_s > 0.3
     assert await said_by("ffmpeg", "-v", "warning", "-xerror", "-i", file, "-f", "null", "-") == ""

@@ -340,12 +340,7 @@ def test_ten_thousand_endpoints_change_hands_at_one_boundary() -> None:
     every = [n.to_bytes(8, "big") for n in range(10_000)]
     for n, channel in enumerate(every):
         core.handle(AddChannel(channel, SECRET), 0)
-        address = (f"10.1.{n // 250}.{n % 250}", 9)
-        [(reply, _)] = core.receive(
-            channel_wire.encode(Type.KEEPALIVE, channel, 0, padded(b""), SECRET), address, 0
-        )
-        nonce = channel_wire.parse(reply).payload
-        core.receive(channel_wire.encode(Type.ECHO, channel, 1, nonce, SECRET), address, 0)
+        say(core, channel, n, 0)
     low = replace(START, start_ns=S)
     high = replace(low, broadcast_id=b"h" * 16, ssrc=21, block_ssrc=22)
     for command in (*on_air(low, *every), high, frames(0, 20), frames(0, 20, high.broadcast_id)):
