@@ -122,6 +122,7 @@ class Endpoints(Generator):
             wait_s = BackOff(random.Random(member.number)).next_s() if spread else 0
             loop.call_later(wait_s, member.join)
         await _until(lambda: len(self.up_s) == count)
+        self.mark()
         took_s = sorted(each - began_s for each in self.up_s.values())
         attempts = count + self.tally.counts["links_refused"] - refused
         return {"took_s": took_s[-1], "median_s": took_s[len(took_s) // 2], "attempts": attempts}
