@@ -192,6 +192,9 @@ class _SessionLock(CoreLock):
     async def close(self) -> None:
         await super().close()
         if self._session is not None:
+            # The server learns of an end a moment later, and would refuse the core that starts meanwhile.
+            with contextlib.suppress(*_errors()):
+                await self._session.execute("SELECT pg_advisory_unlock($1)", LOCK, timeout=ANSWER_S)
             self._session.terminate()
 
 
