@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -19,6 +20,8 @@ from loa.config import CoreConfig
 from loa.errors import StoreError
 
 EXIT_ON_THE_SPOT = 130
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread of the store waits for a busy event loop to yield the interpreter: twice for each statement."""
 
 log = structlog.get_logger("loa.service")
 
@@ -53,6 +56,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
     when it cannot start.
     """
     raise_file_limit()  # each link and each listener is one
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     signals = _Signals()
     core: ServingProcess = ApiProcess(config) if config.role == "api" else Core(config)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, core.look_at_keys)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from loa.broadcast.store.address import Address
+from loa.broadcast.store.sqlite_connection import Driver
 from loa.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _sqlite_engine(address: Address, use: Use) -> AsyncEngine:
     except OSError as error:
         raise ConfigError(f"the database {address.shown} cannot be used: {error.strerror}") from error
     # Errors are logged: what a statement carries (keys, hashes of tokens) is not to be among them.
-    engine = create_async_engine(address.url, hide_parameters=True, **_pool(use))
+    engine = create_async_engine(address.url, module=Driver(), hide_parameters=True, **_pool(use))
     event.listen(engine.sync_engine, "connect", partial(_set_up_sqlite, use))
     event.listen(engine.sync_engine, "begin", partial(_begin_sqlite, use))
     return _listen(engine)
