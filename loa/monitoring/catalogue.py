@@ -154,7 +154,7 @@ COUNTERS: Mapping[str, Mapping[str, str]] = {
     },
     "receipts": {
         "received": "Receipts that came.",
-        "stored": "Receipts that changed what is known.",
+        "stored": "Receipts that were written; one that says nothing new changes nothing.",
         "unknown_order": "Receipts for an order that is not known.",
         "not_meant": "Receipts from an endpoint that the order was not for.",
         "too_late": "Receipts for an order whose receipts have become figures.",

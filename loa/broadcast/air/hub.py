@@ -266,7 +266,8 @@ class Hub:
     async def _store_receipts(self, session: Session, receipts: Sequence[Receipt]) -> None:
         """Store and acknowledge. What cannot be stored is not acknowledged, and comes again on the next link."""
         try:
-            acks = await self._receipts.record(session.endpoint.id, receipts, self._clock.utc_ns() // 1_000_000)
+            now_ms = self._clock.utc_ns() // 1_000_000
+            acks = await self._receipts.record(session.endpoint.id, receipts, now_ms, session.place)
         except StoreError as error:
             self.counters["receipts_not_stored"] += len(receipts)
             log.error("receipts not stored", error=str(error))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,7 +22,7 @@ from loa.errors import StoreError
 from loa.model import ReceiptState
 
 GROUP_WAIT_S = 0.02
-GROUP_RECEIPTS = 500
+GROUP_RECEIPTS = 1_000
 MAX_AHEAD_MS = 86_400_000
 """A receipt from further in the future carries no time that can be believed."""
 _MOST = (1 << 63) - 1
@@ -37,13 +38,14 @@ class _Waiting:
     endpoint_id: bytes
     receipts: Sequence[Receipt]
     now_ms: int
+    place: Collection[bytes]
     done: asyncio.Future[list[Ack]]
 
 
 class Receipts:
     """Records receipts. What waits is bounded by its callers: each waits for its own batch of receipts.
 
-    `counters`: received, stored (receipts that changed a row), unknown_order, not_meant, too_late, commits.
+    `counters`: received, stored (written, what says nothing new too), unknown_order, not_meant, too_late, commits.
     """
 
     def __init__(self, db: Database) -> None:
@@ -56,8 +58,12 @@ class Receipts:
         self._closed = False
         self.counters: Counter[str] = Counter()
 
-    async def record(self, endpoint_id: bytes, receipts: Sequence[Receipt], now_ms: int) -> list[Ack]:
+    async def record(
+        self, endpoint_id: bytes, receipts: Sequence[Receipt], now_ms: int, place: Collection[bytes] = ()
+    ) -> list[Ack]:
         """Write an endpoint's receipts down; what may be acknowledged, once it is durable.
+
+        `place`: the areas that it is known to stand in; the store is asked only about an order that means none.
 
         A state never goes down. A receipt for an order that nobody issued, that does not mean this endpoint, or
         whose receipts have become figures, is acknowledged, so that it is not sent again, but not stored.
@@ -68,7 +74,7 @@ class Receipts:
         if not receipts:
             return []
         done: asyncio.Future[list[Ack]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(endpoint_id, receipts, now_ms, done))
+        self._waiting.append(_Waiting(endpoint_id, receipts, now_ms, place, done))
         self._count += len(receipts)
         if self._count >= GROUP_RECEIPTS:
             self._full.set()
@@ -114,29 +120,22 @@ class Receipts:
         return group
 
     async def _write(self, group: list[_Waiting]) -> None:
-        async with self._db.write() as connection:
-            targets = await self._targets.of(connection, {r.order_id for w in group for r in w.receipts})
+        said = {(waiting.endpoint_id, receipt): waiting for waiting in group for receipt in waiting.receipts}
+        async with self._db.write(quiet=True) as connection:
+            targets = await self._targets.of(connection, {receipt.order_id for _, receipt in said})
             late = await stored_folds.folding(connection, targets)
             targets = {order_id: meant for order_id, meant in targets.items() if order_id not in late}
-            place = await places(connection, {w.endpoint_id for w in group}) if targets else {}
-            asked = {(r.order_id, w.endpoint_id) for w in group for r in w.receipts if r.order_id in targets}
-            keys = {key for key in asked if targets[key[0]].mean(key[1], place.get(key[1], ()))}
-            keys |= await _meant_before(connection, asked - keys, targets)
-            before = await stored.load(connection, keys)
-            after = dict(before)
-            tally: Counter[str] = Counter(commits=1)
-            for waiting in group:
-                for receipt in waiting.receipts:
-                    tally["received"] += 1
-                    key: ReceiptKey = (receipt.order_id, waiting.endpoint_id)
-                    if key not in keys:
-                        tally[_unstored(receipt.order_id, targets, late)] += 1
-                        continue
-                    row = merged(after.get(key), waiting.endpoint_id, receipt, waiting.now_ms)
-                    if row != after.get(key):
-                        tally["stored"] += 1
-                        after[key] = row
-            await stored.save(connection, [row for key, row in after.items() if row != before.get(key)])
+            keys = await _meant(connection, said, targets)
+            tally: Counter[str] = Counter(commits=1, received=sum(len(waiting.receipts) for waiting in group))
+            steps: defaultdict[ReceiptState, list[dict[str, Any]]] = defaultdict(list)
+            for (endpoint_id, receipt), waiting in said.items():
+                if (receipt.order_id, endpoint_id) in keys:
+                    steps[receipt.state].append(step(endpoint_id, receipt, waiting.now_ms))
+                    tally["stored"] += 1
+                else:
+                    tally[_unstored(receipt.order_id, targets, late)] += 1
+            for state in sorted(steps):
+                await stored.add(connection, state, steps[state])
         self.counters.update(tally)
 
     async def for_broadcast(
@@ -173,18 +172,26 @@ class Receipts:
             await self._writer
 
 
-async def _meant_before(
-    connection: AsyncConnection, asked: Collection[ReceiptKey], targets: Mapping[bytes, Targets]
+async def _meant(
+    connection: AsyncConnection, said: Mapping[tuple[bytes, Receipt], _Waiting], targets: Mapping[bytes, Targets]
 ) -> set[ReceiptKey]:
-    """Those whom the order meant where they stood then: they have moved, or their area has become another."""
-    found: set[ReceiptKey] = set()
-    for order_id in {order_id for order_id, _ in asked}:
-        keys = [key for key in asked if key[0] == order_id]
+    """Those orders and endpoints that belong together: where the endpoint is known to stand, where it stands, or
+    where it stood when the order was issued (it has moved since, or its area has become another)."""
+    keys: set[ReceiptKey] = set()
+    unsure: set[ReceiptKey] = set()
+    for (endpoint_id, receipt), waiting in said.items():
+        if (meant := targets.get(receipt.order_id)) is not None:
+            (keys if meant.mean(endpoint_id, waiting.place) else unsure).add((receipt.order_id, endpoint_id))
+    if unsure:
+        place = await places(connection, {endpoint_id for _, endpoint_id in unsure})
+        keys |= {key for key in unsure if targets[key[0]].mean(key[1], place.get(key[1], ()))}
+    for order_id in {order_id for order_id, _ in unsure - keys}:
+        left = [key for key in unsure - keys if key[0] == order_id]
         place = await places_since(
-            connection, {endpoint_id for _, endpoint_id in keys}, targets[order_id].issued_ms
+            connection, {endpoint_id for _, endpoint_id in left}, targets[order_id].issued_ms
         )
-        found |= {key for key in keys if targets[order_id].mean(key[1], place.get(key[1], ()))}
-    return found
+        keys |= {key for key in left if targets[order_id].mean(key[1], place.get(key[1], ()))}
+    return keys
 
 
 def _unstored(order_id: bytes, targets: Collection[bytes], late: Collection[bytes]) -> str:
@@ -194,58 +201,24 @@ def _unstored(order_id: bytes, targets: Collection[bytes], late: Collection[byte
     return "not_meant" if order_id in targets else "unknown_order"
 
 
-def merged(row: ReceiptRow | None, endpoint_id: bytes, receipt: Receipt, now_ms: int) -> ReceiptRow:
-    """`row` with what `receipt` adds. What was said first of a state stays, and the state never goes down.
+def step(endpoint_id: bytes, receipt: Receipt, now_ms: int) -> dict[str, Any]:
+    """What `receipt` adds to the row of its order and endpoint, as `store.receipts.add` takes it.
 
     `now_ms` stands in for a time that the endpoint did not know, or that lies more than MAX_AHEAD_MS ahead.
-
-    Two exceptions tell the truth: accepted overrides refused, since anybody can make an endpoint refuse false bytes
-    under an order's name; and a speaker that was switched off in the middle may take the broadcast up again, so a
-    result overrides one that says shutdown.
     """
-    if row is None:
-        row = ReceiptRow(receipt.order_id, endpoint_id, receipt.state)
     at_ms = receipt.at_ms if 0 < receipt.at_ms <= now_ms + MAX_AHEAD_MS else now_ms
-    if _height(receipt.state) > _height(row.state):
-        row = replace(row, state=receipt.state)
-    if receipt.state == ReceiptState.RECEIVED and row.received_ms is None:
-        return replace(row, received_ms=at_ms)
-    if receipt.state == ReceiptState.ACCEPTED and row.accepted_ms is None:
-        return replace(row, accepted_ms=at_ms)
-    if receipt.state == ReceiptState.REFUSED and row.refused_ms is None:
-        return replace(row, refused_ms=at_ms, reason=_text(receipt.reason))
-    if receipt.state == ReceiptState.STARTED and row.started_ms is None:
-        return replace(
-            row,
-            started_ms=at_ms,
-            presented_ns=receipt.presented_ns,
-            index=receipt.index,
-            error_ns=receipt.error_ns,
-        )
-    if receipt.state == ReceiptState.FINISHED and (row.finished_ms is None or row.result_reason == "shutdown"):
-        row = replace(row, finished_ms=at_ms)
-        if receipt.result is not None:
-            row = _with_result(row, receipt)
-    return row
-
-
-def _height(state: ReceiptState) -> float:
-    return 1.5 if state == ReceiptState.REFUSED else state
-
-
-def _with_result(row: ReceiptRow, receipt: Receipt) -> ReceiptRow:
-    result = receipt.result
-    assert result is not None
-    return replace(
-        row,
+    added: dict[str, Any] = {"order_id": receipt.order_id, "endpoint_id": endpoint_id}
+    added[stored.STEPS[receipt.state][0]] = at_ms
+    if receipt.state is ReceiptState.REFUSED:
+        added["reason"] = _text(receipt.reason)
+    elif receipt.state is ReceiptState.STARTED:
+        added |= {"presented_ns": receipt.presented_ns, "index": receipt.index, "error_ns": receipt.error_ns}
+    elif receipt.state is ReceiptState.FINISHED:
+        result = receipt.result
         # The wire allows more than a column holds.
-        played=min(result.played, _MOST),
-        repaired=min(result.repaired, _MOST),
-        recovered=min(result.recovered, _MOST),
-        concealed=min(result.concealed, _MOST),
-        unsigned=min(result.unsigned, _MOST),
-        result_reason=_text(result.reason),
-    )
+        added |= {name: None if result is None else min(getattr(result, name), _MOST) for name in stored.RESULT}
+        added["result_reason"] = "" if result is None else _text(result.reason)
+    return added
 
 
 def _text(said: str) -> str:

@@ -38,7 +38,8 @@ class Database:
         """Called when anything may have changed: after each commit of this process, as `after_commit`, and when it
         is learned that another process has committed. They must not raise."""
         self.after_commit: list[Callable[[], None]] = [self.changed]
-        """Called after each durable commit of this process, before its writers go on. What they raise is logged."""
+        """Called after each durable commit of this process that is not quiet, before its writers go on. What they
+        raise is logged."""
         self._readers = readers
         self._writer = writer
         self._group_commit = GroupCommit(writer, self.after_commit)
@@ -62,16 +63,19 @@ class Database:
         return cls(make_engine(address, Use.READ), make_engine(address, Use.WRITE))
 
     @asynccontextmanager
-    async def write(self, *, alone: bool = False, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(
+        self, *, alone: bool = False, urgent: bool = False, quiet: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is durable when the block is left, and undone when it raises.
 
         Writers come one after the other, those of other processes and machines too, so what a block has read is
         still true when it writes. Those who wait share a transaction, which store/group_commit.py explains: a block
         shall be short, since others wait for its end to be durable, and one that takes long is better `alone`. What
-        is `urgent` goes before all others that wait, and others are not waited for.
+        is `urgent` goes before all others that wait, and others are not waited for. What a `quiet` one writes is no
+        event, and nobody remembers it: its commit is told to nobody.
         """
         with _mapped():
-            async with self._group_commit.write(alone=alone, urgent=urgent) as connection:
+            async with self._group_commit.write(alone=alone, urgent=urgent, quiet=quiet) as connection:
                 yield connection
 
     @asynccontextmanager

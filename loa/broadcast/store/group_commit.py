@@ -50,10 +50,11 @@ class _Writer:
     Nobody may be there any more to be told: then nothing is.
     """
 
-    def __init__(self, *, alone: bool, urgent: bool) -> None:
+    def __init__(self, *, alone: bool, urgent: bool, quiet: bool) -> None:
         loop = asyncio.get_running_loop()
         self.alone = alone
         self.urgent = urgent
+        self.quiet = quiet
         self.turn: asyncio.Future[LentConnection | StoreError] = loop.create_future()
         self.left: asyncio.Future[bool] = loop.create_future()
         self.done: asyncio.Future[StoreError | None] = loop.create_future()
@@ -134,7 +135,8 @@ class _Queue:
 
 
 class GroupCommit:
-    """All writers of one process on one database. `after_commit`: called after each durable commit."""
+    """All writers of one process on one database. `after_commit`: called after each durable commit of
+    anything that is not `quiet`."""
 
     def __init__(self, engine: AsyncEngine, after_commit: list[Callable[[], None]]) -> None:
         self._engine = engine
@@ -144,9 +146,11 @@ class GroupCommit:
         self._closed = False
 
     @asynccontextmanager
-    async def write(self, *, alone: bool = False, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(
+        self, *, alone: bool = False, urgent: bool = False, quiet: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that is durable when the block is left, and undone when it raises."""
-        writer = _Writer(alone=alone, urgent=urgent)
+        writer = _Writer(alone=alone, urgent=urgent, quiet=quiet)
         self._enter(writer)
         try:
             yield await self._turn_of(writer)
@@ -220,7 +224,7 @@ class GroupCommit:
             if failure is not None and not begun:
                 # It would be the same for each of them, and each would wait for it again.
                 self._waiting.refuse_all(failure)
-        if kept and failure is None:
+        if failure is None and not all(writer.quiet for writer in kept):
             self._tell_committed()
 
     async def _lend_to_all(self, connection: AsyncConnection, kept: list[_Writer]) -> None:

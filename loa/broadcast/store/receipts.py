@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Insert, Row, and_, case, false, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loa.broadcast.records import ReceiptRow
-from loa.broadcast.store.database import upsert
 from loa.broadcast.store.nearby import within
 from loa.broadcast.store.paging import Page
 from loa.broadcast.store.tables import endpoint, order_, receipt
@@ -18,7 +18,25 @@ from loa.codecs.order_wire import Action
 from loa.errors import BadCursor
 from loa.model import ID_BYTES, ReceiptState
 
-_COLUMNS = tuple(each.name for each in fields(ReceiptRow))
+RESULT = ("played", "repaired", "recovered", "concealed", "unsigned")
+"""What was heard, in frames."""
+STEPS: dict[ReceiptState, tuple[str, ...]] = {
+    ReceiptState.RECEIVED: ("received_ms",),
+    ReceiptState.ACCEPTED: ("accepted_ms",),
+    ReceiptState.REFUSED: ("refused_ms", "reason"),
+    ReceiptState.STARTED: ("started_ms", "presented_ns", "index", "error_ns"),
+    ReceiptState.FINISHED: ("finished_ms", *RESULT, "result_reason"),
+}
+"""The columns that hold what is said of each state, its time first. A result that is not known is None in all."""
+_UPWARD = (
+    ReceiptState.RECEIVED,
+    ReceiptState.REFUSED,
+    ReceiptState.ACCEPTED,
+    ReceiptState.STARTED,
+    ReceiptState.FINISHED,
+)
+_SHUTDOWN = "shutdown"
+_EMPTY = {"reason": "", "result_reason": ""}
 
 ReceiptKey = tuple[bytes, bytes]
 """Order id and endpoint id."""
@@ -30,17 +48,34 @@ def receipt_of(row: Row[Any]) -> ReceiptRow:
     return ReceiptRow(**{**values, "state": ReceiptState(values["state"])})
 
 
-async def load(connection: AsyncConnection, keys: Collection[ReceiptKey]) -> dict[ReceiptKey, ReceiptRow]:
-    """The rows with these keys, as far as there are any."""
-    query = select(receipt).where(tuple_(receipt.c.order_id, receipt.c.endpoint_id).in_(list(keys)))
-    rows = [receipt_of(row) for row in await connection.execute(query)]
-    return {(row.order_id, row.endpoint_id): row for row in rows}
+async def add(connection: AsyncConnection, state: ReceiptState, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write down what endpoints said of one state: order_id, endpoint_id and the columns of `STEPS[state]` in each.
+
+    What was said first of a state stays, and the state never goes down.
+
+    Two exceptions tell the truth: accepted overrides refused, since anybody can make an endpoint refuse false bytes
+    under an order's name; and a speaker that was switched off in the middle may take the broadcast up again, so a
+    result overrides one that says shutdown.
+    """
+    if rows:
+        statement = _statement(state, connection.dialect.name)
+        await connection.execute(statement, [{"state": int(state), **_EMPTY, **row} for row in rows])
 
 
-async def save(connection: AsyncConnection, rows: Sequence[ReceiptRow]) -> None:
-    """Write rows, over what was there."""
-    values = [{**{name: getattr(row, name) for name in _COLUMNS}, "state": int(row.state)} for row in rows]
-    await upsert(connection, receipt, values, key=["order_id", "endpoint_id"])
+@cache
+def _statement(state: ReceiptState, dialect: str) -> Insert:
+    """Insert a step of a receipt, or add it to the row that is there."""
+    insert = postgresql.insert(receipt) if dialect == "postgresql" else sqlite.insert(receipt)
+    said: dict[str, ColumnElement[Any]] = {name: insert.excluded[name] for name in STEPS[state]}
+    time = receipt.c[STEPS[state][0]]
+    unsaid: ColumnElement[bool] = time.is_(None)
+    if state is ReceiptState.FINISHED:
+        unsaid = or_(unsaid, receipt.c.result_reason == _SHUTDOWN)
+        for name in (*RESULT, "result_reason"):
+            said[name] = case((insert.excluded.played.is_(None), receipt.c[name]), else_=insert.excluded[name])
+    lower = or_(false(), *(receipt.c.state == int(each) for each in _UPWARD[: _UPWARD.index(state)]))
+    said["state"] = case((lower, insert.excluded.state), else_=receipt.c.state)
+    return insert.on_conflict_do_update(index_elements=["order_id", "endpoint_id"], set_=said, where=unsaid)
 
 
 async def page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 
@@ -17,9 +17,9 @@ from loa.broadcast.orders.receipts import Receipts
 from loa.broadcast.records import Broadcast, Endpoint, ReceiptRow
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.store import endpoints as stored_endpoints
-from loa.broadcast.store import receipts as stored_receipts
 from loa.broadcast.store.broadcasts import Broadcasts
 from loa.broadcast.store.database import Database
+from loa.broadcast.store.tables import receipt
 from loa.codecs.link_wire import Receipt
 from loa.codecs.order_wire import Stop
 from loa.model import BroadcastState, EndpointKind, ReceiptState
@@ -49,7 +49,8 @@ class Stage:
                 row = ReceiptRow(order_id, endpoint_id, state, played=a, repaired=b, recovered=c)
                 rows.append(replace(row, concealed=d, unsigned=e))
         async with self.db.write() as connection:
-            await stored_receipts.save(connection, rows)
+            if rows:
+                await connection.execute(receipt.insert(), [asdict(row) for row in rows])
         return rows
 
     def figures(self, rows: list[ReceiptRow], areas: set[bytes] | None = None) -> dict[object, Counter[str]]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from loa.broadcast.journal.act import system
 from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
-from loa.broadcast.orders.receipts import GROUP_RECEIPTS, MAX_AHEAD_MS, Receipts, merged
+from loa.broadcast.orders.receipts import GROUP_RECEIPTS, MAX_AHEAD_MS, Receipts
 from loa.broadcast.orders.targets import KEPT_ORDERS
 from loa.broadcast.records import Area, Endpoint, ReceiptRow
 from loa.broadcast.registry.areas import Areas
@@ -273,7 +272,7 @@ async def test_a_store_that_fails_acknowledges_nothing_and_the_next_group_is_tri
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
 
-    def fails() -> None:
+    def fails(**_how: bool) -> None:
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as patch:
@@ -310,17 +309,71 @@ async def test_closing_writes_what_waits_and_takes_no_more(db: Database, keyring
         await receipts.record(_endpoint(1), [], NOW_MS)
 
 
-@given(states=st.lists(st.sampled_from(ReceiptState), min_size=1, max_size=12))
-def test_in_any_order_the_state_is_the_highest_and_repeats_change_nothing(states: list[ReceiptState]) -> None:
-    upward = [
-        ReceiptState.RECEIVED,
-        ReceiptState.REFUSED,
-        ReceiptState.ACCEPTED,
-        ReceiptState.STARTED,
-        ReceiptState.FINISHED,
-    ]
-    row: ReceiptRow | None = None
-    for n, state in enumerate(states):
-        row = merged(row, _endpoint(1), _receipt(b"o" * 16, state, NOW_MS + n), NOW_MS)
-        assert row.state == max(states[: n + 1], key=upward.index)
-        assert merged(row, _endpoint(1), _receipt(b"o" * 16, state, NOW_MS + 99), NOW_MS) == row
+UPWARD = (
+    ReceiptState.RECEIVED,
+    ReceiptState.REFUSED,
+    ReceiptState.ACCEPTED,
+    ReceiptState.STARTED,
+    ReceiptState.FINISHED,
+)
+
+
+async def test_in_any_order_and_grouping_the_first_word_on_each_state_stays(db: Database, keyring: KeyRing) -> None:
+    rng = random.Random(20_261_126)
+    count = 60
+    broadcast_id, order_id = await _order(db, keyring, count)
+    receipts = Receipts(db)
+    said: dict[bytes, list[Receipt]] = {_endpoint(n): [] for n in range(count)}
+    for group in range(6):
+        rounds = {each: rng.choices(UPWARD, k=rng.randrange(4)) for each in said}
+        given = {
+            each: [_receipt(order_id, state, NOW_MS + 10 * group + n) for n, state in enumerate(states)]
+            for each, states in rounds.items()
+        }
+        await asyncio.gather(*(receipts.record(each, told, NOW_MS) for each, told in given.items()))
+        for each, told in given.items():
+            said[each] += told
+    rows = {row.endpoint_id: row for row in await receipts.for_broadcast(broadcast_id)}
+    assert rows.keys() == {each for each, told in said.items() if told}
+    for each, row in rows.items():
+        first = {told.state: told.at_ms for told in reversed(said[each])}
+        assert row.state == max(first, key=UPWARD.index)
+        assert first == {
+            state: at_ms
+            for state, at_ms in zip(
+                UPWARD,
+                (row.received_ms, row.refused_ms, row.accepted_ms, row.started_ms, row.finished_ms),
+                strict=True,
+            )
+            if at_ms is not None
+        }
+        assert (row.index == 4, row.played == 90, row.reason == "expired") == (
+            ReceiptState.STARTED in first,
+            ReceiptState.FINISHED in first,
+            ReceiptState.REFUSED in first,
+        )
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_result_overrides_one_that_says_shutdown(db: Database, keyring: KeyRing, together: bool) -> None:
+    broadcast_id, order_id = await _order(db, keyring)
+    receipts = Receipts(db)
+    off = Receipt(order_id, ReceiptState.FINISHED, NOW_MS, result=Result(10, 0, 0, 0, 0, "shutdown"))
+    unknown = Receipt(order_id, ReceiptState.FINISHED, NOW_MS + 1)
+    whole = _receipt(order_id, ReceiptState.FINISHED, NOW_MS + 2)
+    late = Receipt(order_id, ReceiptState.FINISHED, NOW_MS + 3, result=Result(11, 0, 0, 0, 0, "stopped"))
+    for given in [[off, unknown, whole, late]] if together else [[off], [unknown], [whole], [late]]:
+        await receipts.record(_endpoint(1), given, NOW_MS)
+    (row,) = await receipts.for_broadcast(broadcast_id)
+    assert (row.finished_ms, row.played, row.result_reason) == (NOW_MS + 2, 90, "end")
+
+
+async def test_where_an_endpoint_stands_need_not_be_asked(db: Database, keyring: KeyRing) -> None:
+    broadcast_id, order_id = await _order(db, keyring, 1)
+    receipts = Receipts(db)
+    receipt = _receipt(order_id, ReceiptState.RECEIVED)
+    await receipts.record(_endpoint(5), [receipt], NOW_MS, place=[b"x" * 16, AREA])
+    await receipts.record(_endpoint(0), [receipt], NOW_MS, place=[b"x" * 16])
+    await receipts.record(_endpoint(6), [receipt], NOW_MS, place=[b"x" * 16])
+    assert [row.endpoint_id for row in await receipts.for_broadcast(broadcast_id)] == [_endpoint(0), _endpoint(5)]
+    assert receipts.counters["not_meant"] == 1

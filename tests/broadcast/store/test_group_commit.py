@@ -310,6 +310,19 @@ async def test_after_a_commit_those_who_want_to_know_are_told_before_its_writers
     assert told.count("went on") == 2
 
 
+async def test_a_quiet_commit_is_told_to_nobody_unless_another_writer_shares_it(
+    db: Database, commits: list[int]
+) -> None:
+    async def write(*, quiet: bool) -> None:
+        async with db.write(quiet=quiet) as connection:
+            await connection.execute(text("SELECT 1"))
+
+    await asyncio.gather(write(quiet=True), write(quiet=True))
+    assert commits == []
+    await asyncio.gather(write(quiet=True), write(quiet=False))
+    assert len(commits) == 1
+
+
 async def test_who_is_told_and_raises_breaks_nothing(
     db: Database, commits: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
