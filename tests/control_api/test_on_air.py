@@ -17,6 +17,8 @@ import pytest_asyncio
 from loa import config as settings
 from loa.app.api_client import ApiClient, ApiError, Json
 from loa.app.core import Core
+from loa.broadcast.air.media_port import Audience, Command, Frames, SendOrder, StartAir
+from loa.broadcast.journal.act import system
 from loa.errors import LoaError, StoreError
 from loa.model import parse_id
 from tests import sounds
@@ -123,6 +125,29 @@ async def test_an_alert_pre_empts_a_bulletin_until_it_is_stopped(
         stopped = await api.call("POST", f"/api/v1/broadcasts/{broadcast['id']}/stop")
         assert [each["to_at"] is None for each in stopped["pre_empted"]] == [False]
     core._director.left(come_later)
+
+
+async def test_the_sound_is_handed_over_before_the_orders(
+    core: Core, api: ApiClient, programme: str, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = [session(number, parse_id(area)) for number in range(3)]
+    monkeypatch.setattr(core._hub, "sessions", lambda: linked)
+    media = core._director._media
+    assert media is not None
+    told: list[Command] = []
+    monkeypatch.setattr(media, "send", told.append)
+    await api.start(programme, areas=[area])
+    kinds = [type(each) for each in told]
+    assert kinds == [StartAir, Audience, *[Frames] * kinds.count(Frames), SendOrder]
+    assert Frames in kinds
+    channels = {each.channel_id for each in linked}
+    assert [set(each.joined) for each in told if isinstance(each, Audience)] == [channels]
+    assert [set(each.channels) for each in told if isinstance(each, SendOrder)] == [channels]
+    monkeypatch.undo()
+    for each in linked:
+        core._director.left(each)
+    for broadcast in core._director.on_air():
+        await core._director.stop(broadcast.broadcast.id, system(0))
 
 
 async def test_a_stop_before_it_began_keeps_it_off_air(
