@@ -13,6 +13,7 @@ import structlog
 
 from loa.app.api_process import ApiProcess
 from loa.app.core import Core
+from loa.app.old_objects import set_aside
 from loa.app.open_files import raise_file_limit
 from loa.app.sd_notify import ServiceManager, telling
 from loa.app.serving import ServingProcess
@@ -60,7 +61,7 @@ async def run_core(config: CoreConfig, announce: Callable[[str], None]) -> None:
     signals = _Signals()
     core: ServingProcess = ApiProcess(config) if config.role == "api" else Core(config)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, core.look_at_keys)
-    with ServiceManager.take(os.environ) as manager:
+    with set_aside(), ServiceManager.take(os.environ) as manager:
         opening = await signals.or_done(core.__aenter__())
         if not opening.done():
             opening.cancel()
