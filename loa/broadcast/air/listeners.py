@@ -68,6 +68,14 @@ class Listeners:
             self._stale = False
         return self.table
 
+    def part(self, first: int, most: int) -> AddressTable:
+        """The table with those at the slots from `first` on alone, at most so many, the ones that rest included. It
+        stays as it is until the next call."""
+        slots = self._book.reachable(self._members, None)
+        self.table.fill(self._book.names, slots[np.searchsorted(slots, first) :][:most])
+        self._stale = True
+        return self.table
+
     def empty_table(self) -> None:
         """Nothing more is sent to them, and a table has 100 bytes for each. Who holds it may go on using it."""
         self.table = AddressTable(self._book.family)

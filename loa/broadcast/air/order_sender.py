@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from loa.broadcast.air.hub import Hub
 from loa.broadcast.air.media_port import Command, SendOrder, SettleOrder
-from loa.broadcast.air.order_repeats import REPEATS_NS
+from loa.broadcast.air.order_repeats import LONGEST_NS
 from loa.broadcast.air.session import Session
 from loa.broadcast.orders.book import IssuedOrder
 from loa.codecs.link_wire import Receipt
@@ -20,7 +20,7 @@ from loa.model import ReceiptState
 
 MAX_REPEATING = 1024
 """Orders whose answers are waited for; with more, the first are repeated to whoever has answered too."""
-_FORGET_S = REPEATS_NS[-1] / 1e9 + 0.5
+_FORGET_S = LONGEST_NS / 1e9 + 0.5
 """After the last repeat nobody's answer changes anything."""
 
 
