@@ -98,6 +98,7 @@ class AirRun:
         # The block that next_index stands in: whether it went out ahead of its frames, or the hashes it will need.
         self._block = 0
         self._block_sent = False
+        self._block_packet = b""
         self._hashes: dict[int, bytes] = {}
         self._sealed: dict[int, bytes] = {}
         """Packets of frames that are held still: the rest of the block that next_index stands in."""
@@ -114,6 +115,11 @@ class AirRun:
             raise ValueError("one SSRC for sound and blocks, or a block of no length")
         for ssrc in (start.ssrc, start.block_ssrc):
             RtpHeader(PT_OPUS, 0, start.timestamp0, ssrc)
+
+    @property
+    def block_ahead(self) -> bytes | None:
+        """The packet of the block that covers the next frame, where it has been sent already."""
+        return self._block_packet if self._block_sent else None
 
     @property
     def buffered(self) -> int:
@@ -247,7 +253,7 @@ class AirRun:
         payload = block_wire.seal_block(self._block_key, self._start.ssrc, first, hashes)
         header = self._blocks.header(self._block, self.grid.timestamp(first))
         packet = self._blocks.seal(self._block, header, payload)
-        self._block_sent = True
+        self._block_sent, self._block_packet = True, packet
         self.rings[self._start.block_ssrc].put(self._block, packet, now_ns)
         out.append(Outgoing(packet, due_ns))
         self._counters["blocks_sent"] += 1

@@ -2,8 +2,10 @@
 
 An endpoint gets no frame of what it does not play. It is taken out of the lower broadcast's audience when the last
 frame that is heard before the higher one, and one more, have been sent. Where the end of the higher one is known,
-it is put back just before the block that covers what is heard next: so it has all that it needs, and need ask for
-nothing, when it has heard the higher one to its end. After a stop it is put back at once.
+it is put back just before the frame that is heard next, and one more: whoever comes back by unicast is sent the
+block that covers it, too. By a group or a link nobody gets a block of his own, so there it is put back just before
+the block. So it has all that it needs, and need ask for nothing, when it has heard the higher one to its end. After
+a stop it is put back at once.
 
 Pure: instants are handed in, and what is to be told to the media process is returned.
 """
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from loa.arbiter import Arbiter, Move
+from loa.broadcast.air.door import Door
 from loa.broadcast.air.media_port import Command
 from loa.broadcast.air.running import Running
 from loa.broadcast.air.session import Session
@@ -192,8 +195,13 @@ class Arbitration:
         for move in decide():
             if move.after is not None:
                 running = self._running[move.after]
-                at_ns = now_ns if ending is None else _again_ns(running.tune, ending)
-                change.commands += self._change(running, move.endpoints, at_ns, now_ns, come=True)
+                if ending is None:
+                    change.commands += self._change(running, move.endpoints, now_ns, now_ns, come=True)
+                else:
+                    alone = {session for session in move.endpoints if session.door is Door.UNICAST}
+                    for some, whole in ((alone, False), (move.endpoints - alone, True)):
+                        at_ns = _again_ns(running.tune, ending, whole_block=whole)
+                        change.commands += self._change(running, some, at_ns, now_ns, come=True)
             if move.before is not None and move.before in self._arbiter and move.before != stay_in:
                 running = self._running[move.before]
                 at_ns = now_ns if move.after is None else _drowned_ns(running.tune, self._running[move.after].tune)
@@ -209,6 +217,8 @@ class Arbitration:
         self, running: Running, sessions: Set[Session], at_ns: int, now_ns: int, *, come: bool
     ) -> list[Command]:
         """Have sessions come into an audience, or go, at an instant; what was to become of them before is void."""
+        if not sessions:
+            return []
         for later in self._later:
             if later.running is running:
                 later.sessions -= sessions
@@ -225,14 +235,14 @@ def _drowned_ns(lower: Tune, higher: Tune) -> int:
     return heard_ns - lower.play_delay_ms * NS_PER_MS + samples_to_ns(lower.frame_samples)
 
 
-def _again_ns(lower: Tune, ending: Tune) -> int:
-    """When the lower one is to be sent again: just before the first frame of the block that covers what is heard
-    after the end of the other one."""
+def _again_ns(lower: Tune, ending: Tune, *, whole_block: bool) -> int:
+    """When the lower one is to be sent again: just before what is heard after the end of the other one, or before
+    the first frame of the block that covers that."""
     frames = (ending.end_index or ending.index0) - ending.index0
     heard_ns = ending.start_ns + samples_to_ns(frames * ending.frame_samples) + ending.play_delay_ms * NS_PER_MS
     grid = FrameGrid(lower.start_ns, lower.index0, lower.timestamp0, lower.frame_samples)
     # One more: the resampler reaches back into it.
     number = grid.index_at(heard_ns - lower.play_delay_ms * NS_PER_MS) - lower.index0 - 1
-    if lower.block_key:
+    if lower.block_key and whole_block:
         number -= number % lower.block_frames
     return grid.due_ns(lower.index0 + max(0, number)) - samples_to_ns(lower.frame_samples) // 2

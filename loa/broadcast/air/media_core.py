@@ -11,7 +11,7 @@ import hashlib
 import random
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from loa.broadcast.air.address_book import AddressBook
@@ -87,6 +87,8 @@ class _Air:
     forget_ns: int | None = None
     groups: tuple[Address, ...] = ()
     ways: GroupWays = ()
+    newcomers: set[bytes] = field(default_factory=set)
+    """Channels that have joined since the last frame: the block that covers the next one may have gone before."""
 
 
 class MediaCore:
@@ -152,6 +154,8 @@ class MediaCore:
                 if air is not None:
                     air.listeners.leave(left)
                     self._refuse(air.listeners.join(joined))
+                    air.newcomers.difference_update(left)
+                    air.newcomers.update(joined)
             case UseGroups(routes):
                 self._refuse(self._groups.use([GroupRoute(*route) for route in routes], now_ns))
                 self.counters["groups"] = len(self._groups)
@@ -226,7 +230,13 @@ class MediaCore:
             if len(changed):
                 air.listeners.touch(changed)
             if air.forget_ns is None:
+                block = air.run.block_ahead
                 outgoing = air.run.due(now_ns)
+                if air.newcomers and outgoing:
+                    if block is not None:
+                        table = Listeners(air.newcomers, self._book).settle(now_ns)
+                        batches.append(Batch(block, table, outgoing[0].due_ns))
+                    air.newcomers.clear()
                 if air.tapped and outgoing:
                     self._events.append(Tapped(air.broadcast_id, tuple(each.packet for each in outgoing)))
                 table = air.listeners.settle(now_ns)

@@ -71,15 +71,24 @@ def test_an_end_comes_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signed", "start_ms", "again_ms"),
-    # 2,000 ms is heard first after the alert, and the resampler reaches back into the frame before it. With blocks
-    # of 100 ms: the one that covers that frame.
-    [(False, 0, 1_970), (False, 13, 1_963), (True, 0, 1_890), (True, 13, 1_903), (True, 19, 1_909)],
+    ("door", "signed", "start_ms", "again_ms"),
+    # 2,000 ms is heard first after the alert, and the resampler reaches back into the frame before it. By link with
+    # blocks of 100 ms: the one that covers that frame.
+    [
+        (Door.UNICAST, False, 0, 1_970),
+        (Door.UNICAST, True, 0, 1_970),
+        (Door.UNICAST, True, 13, 1_963),
+        (Door.LINK, False, 13, 1_963),
+        (Door.LINK, True, 0, 1_890),
+        (Door.LINK, True, 13, 1_903),
+        (Door.LINK, True, 19, 1_909),
+    ],
 )
 def test_a_known_end_gives_the_endpoints_back_before_and_takes_nothing_from_them(
-    signed: bool, start_ms: int, again_ms: int
+    door: Door, signed: bool, start_ms: int, again_ms: int
 ) -> None:
     arbitration, one = Arbitration(), session(1)
+    one.door = door
     bulletin = running(1, start_ns=start_ms * MS, signed=signed)
     alert = running(2, 224, start_ns=1_000 * MS, frames=50)
     arbitration.begin(bulletin, [one], 0)
@@ -90,11 +99,12 @@ def test_a_known_end_gives_the_endpoints_back_before_and_takes_nothing_from_them
     assert arbitration.due(1_840 * MS) == Change([], [(bulletin, 0)])
     assert arbitration.next_due_ns() == again_ms * MS
     change = arbitration.due(again_ms * MS)
-    assert audiences(change.commands) == [(1, channels(one), set())]
+    assert audiences(change.commands) == ([(1, channels(one), set())] if door is Door.UNICAST else [])
+    assert one in bulletin.audience
     assert one in alert.audience
     assert alert not in arbitration
     # Its door is looked after until its last frame has been sent.
-    one.door = Door.LINK
+    one.door = Door.LINK if door is Door.UNICAST else Door.UNICAST
     assert len(audiences(arbitration.door_changed(one).commands)) == 2
     assert arbitration.end(alert, 1_980 * MS) == Change()
     assert len(audiences(arbitration.gone(one, 2_000 * MS).commands)) == 0

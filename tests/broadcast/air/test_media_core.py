@@ -158,6 +158,27 @@ def test_an_audience_changes_at_a_frames_boundary(bench: Bench) -> None:
     assert bench.times(TWO) == due(*range(13))
 
 
+@pytest.mark.parametrize("joins_at", [0, 3, 4, 5])
+def test_who_joins_in_the_middle_of_a_block_gets_that_block_and_nobody_else_gets_it_again(
+    bench: Bench, joins_at: int
+) -> None:
+    bench.bind(ONE, TWO, THREE)
+    signed = replace(START, block_seed=bytes(range(32)))
+    bench.do(*on_air(signed, ONE), frames(0, 20))
+    bench.to(START.start_ns + (joins_at - 1) * 20 * MS)
+    bench.do(Audience(START.broadcast_id, (TWO, THREE)), Audience(START.broadcast_id, (), (THREE,)))
+    bench.to(START.start_ns + 19 * 20 * MS)
+    blocks = [
+        at_ns for at_ns, packet in bench.heard[HOMES[ONE]] if packet[8:12] == bytes((0, 0, 0, START.block_ssrc))
+    ]
+    assert blocks == due(0, 5, 10, 15)
+    first = [packet for at_ns, packet in bench.heard[HOMES[TWO]] if at_ns == due(joins_at)[0]]
+    both = [packet for packet in bench.packets(ONE) if packet in bench.packets(TWO)]
+    assert sorted(first) == sorted(both[:2])
+    assert len(bench.packets(TWO)) == len(set(bench.packets(TWO))) == 20 - joins_at + 4 - joins_at // 5
+    assert bench.packets(THREE) == []
+
+
 def test_a_dropped_channel_gets_nothing_more_even_when_it_comes_back(bench: Bench) -> None:
     bench.bind(ONE, TWO)
     bench.do(*on_air(), frames(0, 50))
