@@ -172,6 +172,5 @@ class Fields:
 
     def done(self) -> None:
         """Raise when a field was there that nobody asked for."""
-        unknown = sorted(set(self._map) - self._asked)
-        if unknown:
-            raise WireError(f"{self._what}: unknown field {unknown[0]}")
+        if unknown := self._map.keys() - self._asked:
+            raise WireError(f"{self._what}: unknown field {min(unknown)}")

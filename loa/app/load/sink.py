@@ -35,10 +35,11 @@ MAX_MESSAGES = 256
 
 @dataclass(slots=True)
 class _Order:
-    """One order of this endpoint: how far it is, and how far the core knows."""
+    """One order of this endpoint: how far it is, what it has told on this link, and how far the core knows."""
 
     seen: SeenOrder
     state: ReceiptState = ReceiptState.ACCEPTED
+    told: int = 0
     acked: int = 0
     result: Result | None = None
 
@@ -82,6 +83,7 @@ class Sink(Addressed):
         if self.nack_share > 0:
             self.alarm(now_ns + rng.randrange(NS_PER_S), Timer.NACK)
         for held in self._orders.values():  # what the core has not confirmed, it is told again
+            held.told = 0
             if held.acked < held.state:
                 self._tell(held, now_ns)
             self._plan(held, now_ns)
@@ -133,7 +135,8 @@ class Sink(Addressed):
             while len(self._orders) > MAX_ORDERS:
                 del self._orders[next(iter(self._orders))]
         self._arrivals.note(seen, door, at_utc_ns)
-        self._tell(held, now_ns)
+        if held.told < held.state:
+            self._tell(held, now_ns)
         if new:
             self._obey(held, now_ns)
 
@@ -194,6 +197,7 @@ class Sink(Addressed):
             while len(self._seen.messages) > MAX_MESSAGES:
                 del self._seen.messages[next(iter(self._seen.messages))]
         self.send(message)
+        held.told = held.state
         self.world.tally.counts["receipts_sent"] += 1 + first
 
     def _acked(self, receipts: tuple[tuple[bytes, int], ...]) -> None:

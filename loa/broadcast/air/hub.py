@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import structlog
@@ -55,6 +56,12 @@ _MOVES_AT_ONCE = 50
 _NO_EPOCH = "shutdown: no epoch is open, come again"
 
 log = structlog.get_logger("loa.hub")
+
+
+@lru_cache(maxsize=256)
+def _acknowledged(acks: tuple[tuple[bytes, int], ...]) -> bytes:
+    """The message that acknowledges receipts: thousands say the same at once."""
+    return link_wire.encode(ReceiptsAck(acks))
 
 
 class AirDesk(Protocol):
@@ -272,7 +279,7 @@ class Hub:
             self.counters["receipts_not_stored"] += len(receipts)
             log.error("receipts not stored", error=str(error))
             return
-        session.put(ReceiptsAck(tuple(acks)))
+        session.post(_acknowledged(tuple(acks)))
 
     def _change_door(self, session: Session, message: DoorMessage, desk: AirDesk) -> None:
         before = session.take_door(message.by_link, self._clock.monotonic_ns())

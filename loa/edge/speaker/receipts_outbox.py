@@ -27,6 +27,7 @@ class ReceiptsOutbox:
         self._save = save
         self._waiting: dict[_Key, Receipt] = {}
         self._unsent: dict[_Key, None] = {}  # a set that keeps its order
+        self._sent: dict[_Key, None] = {}  # on this link
         self._last: dict[bytes, Receipt] = {}  # the highest of each order, acknowledged ones too
         self.evicted = 0
         for receipt in _decode(saved) if saved is not None else []:
@@ -59,12 +60,17 @@ class ReceiptsOutbox:
         return True
 
     def again(self, order_id: bytes) -> bool:
-        """Send the order's highest receipt once more; False when none is known."""
+        """Send the order's highest receipt once more, unless it was sent on this link; False when none is known.
+
+        A link loses nothing: who repeats an order has not read yet what is on its way.
+        """
         last = self._last.get(order_id)
         if last is None:
             return False
-        self._waiting[(order_id, last.state)] = last
-        self._unsent[(order_id, last.state)] = None
+        key = (order_id, int(last.state))
+        if key not in self._sent:
+            self._waiting[key] = last
+            self._unsent[key] = None
         return True
 
     def acked(self, receipts: Iterable[tuple[bytes, int]]) -> None:
@@ -80,10 +86,14 @@ class ReceiptsOutbox:
     def new_link(self) -> None:
         """All that waits is to be sent again."""
         self._unsent = dict.fromkeys(self._waiting)
+        self._sent.clear()
 
     def take_unsent(self) -> list[Receipt]:
         """What has not been sent on this link yet, oldest first."""
         unsent = [self._waiting[key] for key in self._unsent]
+        self._sent |= self._unsent
+        while len(self._sent) > MAX_RECEIPTS:
+            del self._sent[next(iter(self._sent))]
         self._unsent.clear()
         return unsent
 
