@@ -13,6 +13,9 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+YOUNG_OBJECTS = 20_000
+"""So many more objects than before make the young be looked at: most of them are gone by their count by then, and
+messages of thousands would else have them looked at in each turn of the event loop."""
 LOOK_AT_ALL_S = 1_800.0
 """So long a cycle of what was set aside may stay."""
 
@@ -32,9 +35,12 @@ def set_aside(now_s: Callable[[], float] = time.monotonic) -> Iterator[None]:
             gc.unfreeze()
             look_at_all_s = now_s() + LOOK_AT_ALL_S
 
+    before = gc.get_threshold()
+    gc.set_threshold(YOUNG_OBJECTS, *before[1:])
     gc.callbacks.append(around)
     try:
         yield
     finally:
         gc.callbacks.remove(around)
+        gc.set_threshold(*before)
         gc.unfreeze()

@@ -21,6 +21,7 @@ from loa.codecs.order_wire import Stop, Tune
 from loa.edge.speaker.engine import STATUS_NS
 from loa.edge.speaker.identity import Identity
 from loa.edge.speaker.link_session import Event, ReceiptsAcked, Welcomed
+from loa.edge.speaker.receipts_outbox import ACK_WAIT_NS
 from loa.model import ReceiptState
 from loa.timing.line import FrameGrid, samples_to_ns
 from loa.timing.probes import CALM_LAST_INTERVAL_NS
@@ -30,6 +31,8 @@ CLOCK_ERROR_NS = NS_PER_MS
 """What it says of its clock, which it does not have."""
 NACK_BEHIND_FRAMES = 3
 RECEIPT_STEP_MS = 50
+MOST_AT_ONCE = 16
+"""Orders of which one message tells: four receipts for each at the most."""
 MAX_MESSAGES = 256
 
 
@@ -56,6 +59,9 @@ class Sink(Addressed):
         self._origin_less_local_ns = 0
         self._utc_less_local_ns = 0
         self._orders: dict[bytes, _Order] = {}
+        self._unsaid: dict[bytes, _Order] = {}
+        self._asked: set[tuple[bytes, int]] = set()
+        self._asked_ns = 0
         self._arrivals = Arrivals(self)
         self.statuses = self.probes = True
         self.nack_share = 0.0
@@ -69,7 +75,7 @@ class Sink(Addressed):
             self._origin_less_local_ns = event.beacon.origin_ns - now_ns
             self._utc_less_local_ns = event.beacon.utc_ns - now_ns
         elif isinstance(event, ReceiptsAcked):
-            self._acked(event.receipts)
+            self._acked(event.receipts, now_ns)
 
     def open_channel(self, media: SinkSocket) -> None:
         """See Addressed."""
@@ -82,8 +88,10 @@ class Sink(Addressed):
             self.alarm(now_ns + rng.randrange(CALM_LAST_INTERVAL_NS), Timer.PROBE)
         if self.nack_share > 0:
             self.alarm(now_ns + rng.randrange(NS_PER_S), Timer.NACK)
+        self._asked.clear()
+        self._unsaid.clear()
         for held in self._orders.values():  # what the core has not confirmed, it is told again
-            held.told = 0
+            held.told = held.acked
             if held.acked < held.state:
                 self._tell(held, now_ns)
             self._plan(held, now_ns)
@@ -101,6 +109,7 @@ class Sink(Addressed):
             playing = self._playing(now_ns)
             self.send(self._status(playing, now_ns))
             self.world.tally.counts["statuses"] += 1
+            self._say(now_ns)
             self.alarm(now_ns + STATUS_NS, Timer.STATUS)
         elif timer is Timer.NACK:
             self._nack(now_ns)
@@ -135,7 +144,7 @@ class Sink(Addressed):
             while len(self._orders) > MAX_ORDERS:
                 del self._orders[next(iter(self._orders))]
         self._arrivals.note(seen, door, at_utc_ns)
-        if held.told < held.state:
+        if new:
             self._tell(held, now_ns)
         if new:
             self._obey(held, now_ns)
@@ -186,26 +195,40 @@ class Sink(Addressed):
         self._tell(held, now_ns)
 
     def _tell(self, held: _Order, now_ns: int) -> None:
-        """Send the order's receipt: the highest, and before it `received` when it is the first."""
+        """Send what has become of the order, when the last receipts are acknowledged."""
+        self._unsaid[held.seen.order_id] = held
+        self._say(now_ns)
+
+    def _say(self, now_ns: int) -> None:
+        """Send the receipts that wait, if any and if they may go, as loa.edge.speaker.receipts_outbox does."""
+        if not self._unsaid or (self._asked and now_ns < self._asked_ns + ACK_WAIT_NS):
+            return
+        some = [self._unsaid.pop(order_id) for order_id in list(self._unsaid)[:MOST_AT_ONCE]]
         # Rounded, so that what many say at once is put into bytes once.
         at_ms = (now_ns + self._utc_less_local_ns) // NS_PER_MS // RECEIPT_STEP_MS * RECEIPT_STEP_MS
-        first = held.state is ReceiptState.ACCEPTED and not held.acked
-        key = held.seen.order_id, held.state, first, held.result, at_ms
-        message = self._seen.messages.get(key)
-        if message is None:
-            message = self._seen.messages[key] = _receipts(held, at_ms, first=first)
+        key = (at_ms, *((held.seen.order_id, held.told, held.state, held.result) for held in some))
+        known = self._seen.messages.get(key)
+        if known is None:
+            said = [receipt for held in some for receipt in _receipts(held, at_ms)]
+            known = link_wire.encode(link_wire.ReceiptsMessage(tuple(said))), len(said)
+            self._seen.messages[key] = known
             while len(self._seen.messages) > MAX_MESSAGES:
                 del self._seen.messages[next(iter(self._seen.messages))]
+        message, count = known
         self.send(message)
-        held.told = held.state
-        self.world.tally.counts["receipts_sent"] += 1 + first
+        self._asked, self._asked_ns = {(held.seen.order_id, held.state) for held in some}, now_ns
+        for held in some:
+            held.told = held.state
+        self.world.tally.counts["receipts_sent"] += count
 
-    def _acked(self, receipts: tuple[tuple[bytes, int], ...]) -> None:
+    def _acked(self, receipts: tuple[tuple[bytes, int], ...], now_ns: int) -> None:
         self._arrivals.acked(receipts)
         for order_id, state in receipts:
             held = self._orders.get(order_id)
             if held is not None:
                 held.acked = max(held.acked, state)
+        self._asked.difference_update(receipts)
+        self._say(now_ns)
 
     def _playing(self, now_ns: int) -> Tune | None:
         """What it would be heard to play."""
@@ -231,22 +254,28 @@ class Sink(Addressed):
         )
 
 
-def _receipts(held: _Order, at_ms: int, *, first: bool) -> bytes:
-    """The message that tells how far an order is."""
+def _receipts(held: _Order, at_ms: int) -> list[Receipt]:
+    """What an order has come to since it was told of last."""
     order_id, action = held.seen.order_id, held.seen.order.action
-    receipt = Receipt(order_id, held.state, at_ms, result=held.result)
-    if held.state is ReceiptState.STARTED and isinstance(action, Tune):
+    said = []
+    if held.told < ReceiptState.ACCEPTED:
+        said = [Receipt(order_id, state, at_ms) for state in (ReceiptState.RECEIVED, ReceiptState.ACCEPTED)]
+    started = held.state is ReceiptState.STARTED or held.result is not None
+    if started and held.told < ReceiptState.STARTED and isinstance(action, Tune):
         presented_ns = action.start_ns + action.play_delay_ms * NS_PER_MS
-        receipt = Receipt(
-            order_id,
-            held.state,
-            at_ms,
-            presented_ns=presented_ns,
-            index=action.index0,
-            error_ns=CLOCK_ERROR_NS,
+        said.append(
+            Receipt(
+                order_id,
+                ReceiptState.STARTED,
+                at_ms,
+                presented_ns=presented_ns,
+                index=action.index0,
+                error_ns=CLOCK_ERROR_NS,
+            )
         )
-    received = (Receipt(order_id, ReceiptState.RECEIVED, at_ms),) if first else ()
-    return link_wire.encode(link_wire.ReceiptsMessage((*received, receipt)))
+    if held.state is ReceiptState.FINISHED:
+        said.append(Receipt(order_id, held.state, at_ms, result=held.result))
+    return said
 
 
 _IDLE_STATUS = link_wire.encode(Status(CLOCK_ERROR_NS, 0))

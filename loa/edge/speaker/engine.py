@@ -53,7 +53,7 @@ from loa.timing.token_bucket import TokenBucket
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
-STATUS_NS = 5 * NS_PER_S
+STATUS_NS = 10 * NS_PER_S
 STATUS_LOOK_NS = NS_PER_S
 """How soon a status is told that has something to tell: thousands that only play on would fill the core's time."""
 MAX_DRIFT_PPB = 1_000_000
@@ -170,7 +170,7 @@ class SpeakerEngine:
         if session is None or not session.up:
             return False
         try:
-            unsent = self.outbox.take_unsent()
+            unsent = self.outbox.take_unsent(now_ns)
             if unsent:
                 session.send_receipts(unsent)
             hearing = self.ear.take_news()

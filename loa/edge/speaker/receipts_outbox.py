@@ -11,12 +11,17 @@ from loa.errors import ConfigError, WireError
 from loa.model import ReceiptState
 
 MAX_RECEIPTS = 1000
+ACK_WAIT_NS = 5_000_000_000
+"""A server that could not store receipts does not acknowledge them on this link; later ones it may."""
 _MAX_BYTES = 1 << 20
 _Key = tuple[bytes, int]
 
 
 class ReceiptsOutbox:
     """Receipts by order and state, oldest first; the states of one order only go up.
+
+    On a link the next ones go when the server has acknowledged the last, or has not within ACK_WAIT_NS. So one that
+    is slow is told much at once, and what waits, waits here.
 
     At most 1,000 wait: refusals go first, then the oldest finished, then the oldest. Refusals are not written
     down: a forger could else wear out the disk. `save` is called with the bytes to keep, and may raise StoreError.
@@ -28,6 +33,8 @@ class ReceiptsOutbox:
         self._waiting: dict[_Key, Receipt] = {}
         self._unsent: dict[_Key, None] = {}  # a set that keeps its order
         self._sent: dict[_Key, None] = {}  # on this link
+        self._asked: set[_Key] = set()  # the last that were sent, as far as they are not acknowledged
+        self._asked_ns = 0
         self._last: dict[bytes, Receipt] = {}  # the highest of each order, acknowledged ones too
         self.evicted = 0
         for receipt in _decode(saved) if saved is not None else []:
@@ -79,6 +86,7 @@ class ReceiptsOutbox:
         for order_id, state in receipts:
             held = self._waiting.get((order_id, state))
             self._drop((order_id, state))
+            self._asked.discard((order_id, state))
             kept = kept or (held is not None and held.state != ReceiptState.REFUSED)
         if kept:
             self._keep()
@@ -87,9 +95,13 @@ class ReceiptsOutbox:
         """All that waits is to be sent again."""
         self._unsent = dict.fromkeys(self._waiting)
         self._sent.clear()
+        self._asked.clear()
 
-    def take_unsent(self) -> list[Receipt]:
-        """What has not been sent on this link yet, oldest first."""
+    def take_unsent(self, now_ns: int) -> list[Receipt]:
+        """What is to be sent on this link now, oldest first. `now_ns`: monotonic."""
+        if self._asked and now_ns < self._asked_ns + ACK_WAIT_NS:
+            return []
+        self._asked, self._asked_ns = set(self._unsent), now_ns
         unsent = [self._waiting[key] for key in self._unsent]
         self._sent |= self._unsent
         while len(self._sent) > MAX_RECEIPTS:
