@@ -102,6 +102,9 @@ class SocketTransport:
             pass
         if self.unsent_bytes:
             self._connection.abort()
+        if (error := self._socket.exception()) is not None:
+            # Its traceback holds the socket, which holds it: all of the link would wait for a collection of cycles.
+            error.__traceback__ = error.__context__ = None
 
     def sweep(self) -> None:
         """Called every SWEEP_S: one that has been silent for two of them is pinged, after four it is gone."""

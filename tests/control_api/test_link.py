@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import hashlib
 import secrets
+import weakref
 from pathlib import Path
 
 import aiohttp
@@ -18,9 +21,11 @@ from loa.codecs.key_schedule import Agreement
 from loa.codecs.link_wire import SUBPROTOCOL, Bye, Hello, Message, Proof, StatementMessage, WelcomeMessage
 from loa.codecs.signed import Kind, SigningKey, parse
 from loa.codecs.statement_wire import Welcome
+from loa.control_api.link_socket import SocketTransport
 from loa.edge.speaker import enrol, identity
 from loa.edge.speaker.identity import Identity
 from loa.model import id_text
+from tests.control_api.devices import linked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -188,3 +193,30 @@ async def test_a_device_revoked_during_its_handshake_gets_nothing(
     assert isinstance(answer, Bye)
     assert answer.reason == "revoked"
     assert core._hub.session(device.endpoint_id) is None
+
+
+@pytest.mark.parametrize("goodbye", [True, False])
+async def test_of_a_link_that_has_ended_nothing_waits_for_a_collection_of_cycles(
+    core: Core, api: ApiClient, tmp_path: Path, goodbye: bool
+) -> None:
+    area = await api.create_area("Xã thử", "commune")
+    gc.disable()
+    try:
+        async with linked(api, tmp_path, area) as device:
+            session = core._hub.session(device.identity.endpoint_id)
+            assert session is not None
+            assert isinstance(session.transport, SocketTransport)
+            left = weakref.ref(session.transport._socket)
+            del session
+            if not goodbye:
+                connection = device._socket._response.connection
+                assert connection is not None
+                assert connection.transport is not None
+                connection.transport.abort()
+        async with asyncio.timeout(20):
+            while True:
+                if left() is None:
+                    break
+                await asyncio.sleep(0.02)
+    finally:
+        gc.enable()

@@ -29,7 +29,8 @@ class OrdersSeen:
         self._seen: OrderedDict[bytes, SeenOrder | None] = OrderedDict()
         self.refused = 0
         self.messages: dict[Hashable, tuple[bytes, int]] = {}
-        """Receipts as a link message, and how many, by what they say: thousands say the same. Its user bounds it."""
+        """Receipts as a link message, and how many, by what they say: thousands say the same. Its user bounds
+        it."""
 
     def read(self, bundle: bytes, *, utc_ms: int, place: tuple[bytes, ...]) -> SeenOrder | None:
         """The order in a bundle; None, counted, for one that must not be obeyed at `place` or has expired."""

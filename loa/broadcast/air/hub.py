@@ -211,12 +211,7 @@ class Hub:
         desk = self._desk
         if desk is None or epoch is not self._epoch:
             raise LinkError(_NO_EPOCH)
-        old = self._by_endpoint.get(session.endpoint.id)
-        if old is not None:
-            old.bye("replaced", "the endpoint has a newer link")
-            self._forget(old)
-        self._by_endpoint[session.endpoint.id] = session
-        self._by_channel[session.channel_id] = session
+        self._take_place(session)
         session.left = self._departures.of(session.endpoint.id)
         self._tell_media(AddChannel(session.channel_id, session.keys.channel_secret))
         if session.key_list_version != self._keyring.key_list.version:
@@ -242,6 +237,13 @@ class Hub:
             await self._read(session, epoch, desk)
         finally:
             self.counters["links_too_slow"] += session.too_slow
+
+    def _take_place(self, session: Session) -> None:
+        if (old := self._by_endpoint.get(session.endpoint.id)) is not None:
+            old.bye("replaced", "the endpoint has a newer link")
+            self._forget(old)
+        self._by_endpoint[session.endpoint.id] = session
+        self._by_channel[session.channel_id] = session
 
     async def _read(self, session: Session, epoch: EpochSecrets, desk: AirDesk) -> None:
         while (data := await session.receive()) is not None:
