@@ -58,7 +58,7 @@ class Running:
 
         An endpoint that moves while the broadcast is on air goes on with it.
         """
-        return self.names(session) or session.has_stood_in(self._areas, self.broadcast.created_ms)
+        return bool(self.meant_of((session,)))
 
     def meant_of(self, sessions: Iterable[Session]) -> list[Session]:
         """Those of many sessions that it means, as `means` says of one."""
