@@ -38,12 +38,16 @@ MAX_MESSAGES = 256
 
 @dataclass(slots=True)
 class _Order:
-    """One order of this endpoint: how far it is, what it has told on this link, and how far the core knows."""
+    """One order of this endpoint: how far it is, how far it has told, and how far the core knows.
+
+    `answered`: something of it has been told on this link.
+    """
 
     seen: SeenOrder
     state: ReceiptState = ReceiptState.ACCEPTED
     told: int = 0
     acked: int = 0
+    answered: bool = False
     result: Result | None = None
 
 
@@ -91,7 +95,7 @@ class Sink(Addressed):
         self._asked.clear()
         self._unsaid.clear()
         for held in self._orders.values():  # what the core has not confirmed, it is told again
-            held.told = held.acked
+            held.told, held.answered = held.acked, False
             if held.acked < held.state:
                 self._tell(held, now_ns)
             self._plan(held, now_ns)
@@ -144,7 +148,7 @@ class Sink(Addressed):
             while len(self._orders) > MAX_ORDERS:
                 del self._orders[next(iter(self._orders))]
         self._arrivals.note(seen, door, at_utc_ns)
-        if new:
+        if not held.answered:
             self._tell(held, now_ns)
         if new:
             self._obey(held, now_ns)
@@ -218,7 +222,7 @@ class Sink(Addressed):
         self.send(message)
         self._asked, self._asked_ns = {(held.seen.order_id, held.state) for held in some}, now_ns
         for held in some:
-            held.told = held.state
+            held.told, held.answered = held.state, True
         self.world.tally.counts["receipts_sent"] += count
 
     def _acked(self, receipts: tuple[tuple[bytes, int], ...], now_ns: int) -> None:
@@ -255,7 +259,7 @@ class Sink(Addressed):
 
 
 def _receipts(held: _Order, at_ms: int) -> list[Receipt]:
-    """What an order has come to since it was told of last."""
+    """What an order has come to since it was told of last; else the highest, once more."""
     order_id, action = held.seen.order_id, held.seen.order.action
     said = []
     if held.told < ReceiptState.ACCEPTED:
@@ -273,7 +277,7 @@ def _receipts(held: _Order, at_ms: int) -> list[Receipt]:
                 error_ns=CLOCK_ERROR_NS,
             )
         )
-    if held.state is ReceiptState.FINISHED:
+    if held.state is ReceiptState.FINISHED or not said:
         said.append(Receipt(order_id, held.state, at_ms, result=held.result))
     return said
 
