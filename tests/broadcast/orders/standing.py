@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from loa.broadcast.journal.act import system
-from loa.broadcast.records import Broadcast, Programme, ProgrammeClass
+from loa.broadcast.records import Area, Broadcast, Endpoint, Programme, ProgrammeClass
+from loa.broadcast.store import areas as stored_areas
 from loa.broadcast.store import broadcasts
+from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.programmes import Programmes
+from loa.codecs.link_wire import Receipt, Result
 from loa.codecs.order_wire import Tune
-from loa.model import BroadcastState, new_id
+from loa.model import BroadcastState, EndpointKind, ReceiptState, new_id
 
 NOW_MS = 1_790_000_000_000
+RESULT = Result(played=90, repaired=5, recovered=1, concealed=2, unsigned=0, reason="end")
 
 
 async def a_programme(db: Database, area_id: bytes | None = None, sha256: bytes = b"h" * 32) -> Programme:
@@ -79,4 +85,33 @@ def a_tune(broadcast_id: bytes) -> Tune:
         block_key=b"k" * 32,
         block_frames=5,
         end_index=101,
+    )
+
+
+def an_endpoint_id(number: int) -> bytes:
+    """The id of endpoint `number`."""
+    return number.to_bytes(16, "big")
+
+
+async def stand(db: Database, area_id: bytes, endpoints: Iterable[bytes], parent_id: bytes | None = None) -> None:
+    """An area, and endpoints in it."""
+    async with db.write() as connection:
+        await stored_areas.insert(connection, Area(area_id, parent_id, "An Biên", "commune", None, NOW_MS))
+        for endpoint_id in endpoints:
+            new = Endpoint(endpoint_id, EndpointKind.SPEAKER, "Loa", area_id, b"k" * 32, NOW_MS, None, 1)
+            await stored_endpoints.insert(connection, new)
+
+
+def a_receipt(order_id: bytes, state: ReceiptState, at_ms: int = NOW_MS + 7) -> Receipt:
+    """What an endpoint says of an order, with all that belongs to the state."""
+    started, finished = state == ReceiptState.STARTED, state == ReceiptState.FINISHED
+    return Receipt(
+        order_id,
+        state,
+        at_ms,
+        reason="expired" if state == ReceiptState.REFUSED else "",
+        presented_ns=123 if started else 0,
+        index=4 if started else 0,
+        error_ns=55 if started else 0,
+        result=RESULT if finished else None,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
 
 import pytest
 
@@ -13,56 +12,26 @@ from loa.broadcast.orders.book import OrderBook
 from loa.broadcast.orders.keyring import KeyRing
 from loa.broadcast.orders.receipts import GROUP_RECEIPTS, MAX_AHEAD_MS, Receipts
 from loa.broadcast.orders.targets import KEPT_ORDERS
-from loa.broadcast.records import Area, Endpoint, ReceiptRow
+from loa.broadcast.records import ReceiptRow
 from loa.broadcast.registry.areas import Areas
 from loa.broadcast.registry.edits import AreaEdit, EndpointEdit
 from loa.broadcast.registry.endpoints import Endpoints
 from loa.broadcast.registry.reorganisation import Merge
 from loa.broadcast.registry.reorganiser import Reorganiser
-from loa.broadcast.store import areas as stored_areas
-from loa.broadcast.store import endpoints as stored_endpoints
 from loa.broadcast.store.database import Database
 from loa.broadcast.store.paging import Page
 from loa.codecs.link_wire import Receipt, Result
 from loa.codecs.order_wire import Stop
 from loa.errors import StoreError
-from loa.model import EndpointKind, ReceiptState
-from tests.broadcast.orders.standing import NOW_MS, a_broadcast, a_tune
+from loa.model import ReceiptState
+from tests.broadcast.orders.standing import NOW_MS, a_broadcast, a_receipt, a_tune, an_endpoint_id, stand
 
 AREA = b"a" * 16
-RESULT = Result(played=90, repaired=5, recovered=1, concealed=2, unsigned=0, reason="end")
-
-
-def _endpoint(number: int) -> bytes:
-    return number.to_bytes(16, "big")
-
-
-def _receipt(order_id: bytes, state: ReceiptState, at_ms: int = NOW_MS + 7) -> Receipt:
-    started, finished = state == ReceiptState.STARTED, state == ReceiptState.FINISHED
-    return Receipt(
-        order_id,
-        state,
-        at_ms,
-        reason="expired" if state == ReceiptState.REFUSED else "",
-        presented_ns=123 if started else 0,
-        index=4 if started else 0,
-        error_ns=55 if started else 0,
-        result=RESULT if finished else None,
-    )
-
-
-async def _stand(db: Database, area_id: bytes, endpoints: Iterable[bytes], parent_id: bytes | None = None) -> None:
-    """An area, and endpoints in it."""
-    async with db.write() as connection:
-        await stored_areas.insert(connection, Area(area_id, parent_id, "An Biên", "commune", None, NOW_MS))
-        for endpoint_id in endpoints:
-            new = Endpoint(endpoint_id, EndpointKind.SPEAKER, "Loa", area_id, b"k" * 32, NOW_MS, None, 1)
-            await stored_endpoints.insert(connection, new)
 
 
 async def _order(db: Database, keyring: KeyRing, endpoints: int = 8) -> tuple[bytes, bytes]:
     """A broadcast and its order to AREA, where this many endpoints stand."""
-    await _stand(db, AREA, map(_endpoint, range(endpoints)))
+    await stand(db, AREA, map(an_endpoint_id, range(endpoints)))
     broadcast = await a_broadcast(db)
     issued = await OrderBook(db, keyring).issue(
         a_tune(broadcast.id), [AREA], [], NOW_MS, NOW_MS + 60_000, broadcast.id
@@ -77,13 +46,13 @@ async def test_the_whole_chain_is_one_row_and_survives_reopening(
     receipts = Receipts(db)
     chain = (ReceiptState.RECEIVED, ReceiptState.ACCEPTED, ReceiptState.STARTED, ReceiptState.FINISHED)
     for n, state in enumerate(chain):
-        acks = await receipts.record(_endpoint(1), [_receipt(order_id, state, NOW_MS + n)], NOW_MS)
+        acks = await receipts.record(an_endpoint_id(1), [a_receipt(order_id, state, NOW_MS + n)], NOW_MS)
         assert acks == [(order_id, int(state))]
     other = await Database.open(db_url)
     assert await Receipts(other).for_broadcast(broadcast_id) == [
         ReceiptRow(
             order_id,
-            _endpoint(1),
+            an_endpoint_id(1),
             ReceiptState.FINISHED,
             received_ms=NOW_MS,
             accepted_ms=NOW_MS + 1,
@@ -106,7 +75,7 @@ async def test_the_whole_chain_is_one_row_and_survives_reopening(
 async def test_a_refusal_keeps_its_reason(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
-    await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.REFUSED)], NOW_MS)
+    await receipts.record(an_endpoint_id(1), [a_receipt(order_id, ReceiptState.REFUSED)], NOW_MS)
     (row,) = await receipts.for_broadcast(broadcast_id)
     assert (row.state, row.reason, row.refused_ms) == (ReceiptState.REFUSED, "expired", NOW_MS + 7)
 
@@ -114,7 +83,7 @@ async def test_a_refusal_keeps_its_reason(db: Database, keyring: KeyRing) -> Non
 async def test_without_trusted_time_the_cores_time_is_written(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
-    await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED, at_ms=0)], NOW_MS + 99)
+    await receipts.record(an_endpoint_id(1), [a_receipt(order_id, ReceiptState.RECEIVED, at_ms=0)], NOW_MS + 99)
     assert [row.received_ms for row in await receipts.for_broadcast(broadcast_id)] == [NOW_MS + 99]
 
 
@@ -123,24 +92,24 @@ async def test_a_time_that_cannot_be_is_replaced_by_the_cores(db: Database, keyr
     receipts = Receipts(db)
     said = (NOW_MS + MAX_AHEAD_MS, NOW_MS + MAX_AHEAD_MS + 1, 1 << 62, (1 << 63) - 1)
     for n, at_ms in enumerate(said):
-        await receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.RECEIVED, at_ms)], NOW_MS)
+        await receipts.record(an_endpoint_id(n), [a_receipt(order_id, ReceiptState.RECEIVED, at_ms)], NOW_MS)
     rows = await receipts.for_broadcast(broadcast_id)
     assert [row.received_ms for row in rows] == [NOW_MS + MAX_AHEAD_MS, NOW_MS, NOW_MS, NOW_MS]
 
 
 async def test_only_those_whom_an_order_means_leave_a_receipt(db: Database, keyring: KeyRing) -> None:
     above, below, beside = b"A" * 16, b"b" * 16, b"c" * 16
-    await _stand(db, above, [_endpoint(100)])
-    await _stand(db, AREA, [_endpoint(1)], above)
-    await _stand(db, below, [_endpoint(2)], AREA)
-    await _stand(db, beside, [_endpoint(101), _endpoint(3)], above)
+    await stand(db, above, [an_endpoint_id(100)])
+    await stand(db, AREA, [an_endpoint_id(1)], above)
+    await stand(db, below, [an_endpoint_id(2)], AREA)
+    await stand(db, beside, [an_endpoint_id(101), an_endpoint_id(3)], above)
     broadcast = await a_broadcast(db)
     issued = await OrderBook(db, keyring).issue(
-        a_tune(broadcast.id), [AREA], [_endpoint(3)], NOW_MS, NOW_MS + 60_000, broadcast.id
+        a_tune(broadcast.id), [AREA], [an_endpoint_id(3)], NOW_MS, NOW_MS + 60_000, broadcast.id
     )
     receipts = Receipts(db)
-    receipt = _receipt(issued.order_id, ReceiptState.FINISHED)
-    asked = [_endpoint(n) for n in (1, 2, 3, 100, 101, 999)]
+    receipt = a_receipt(issued.order_id, ReceiptState.FINISHED)
+    asked = [an_endpoint_id(n) for n in (1, 2, 3, 100, 101, 999)]
     for _ in range(2):
         acks = await asyncio.gather(*(receipts.record(each, [receipt], NOW_MS) for each in asked))
         assert acks == [[(issued.order_id, 5)]] * len(asked)
@@ -154,27 +123,27 @@ async def test_a_receipt_counts_where_its_endpoint_stood_when_ordered(
     db: Database, keyring: KeyRing, dated_back: bool
 ) -> None:
     above, below, beside, far = b"A" * 16, b"b" * 16, b"c" * 16, b"d" * 16
-    await _stand(db, above, [])
-    await _stand(db, AREA, [_endpoint(1), _endpoint(5)], above)
-    await _stand(db, below, [_endpoint(2)], AREA)
-    await _stand(db, beside, [], above)
-    await _stand(db, far, [_endpoint(3), _endpoint(4)], above)
+    await stand(db, above, [])
+    await stand(db, AREA, [an_endpoint_id(1), an_endpoint_id(5)], above)
+    await stand(db, below, [an_endpoint_id(2)], AREA)
+    await stand(db, beside, [], above)
+    await stand(db, far, [an_endpoint_id(3), an_endpoint_id(4)], above)
     broadcast = await a_broadcast(db)
     issued = await OrderBook(db, keyring).issue(
         a_tune(broadcast.id), [AREA], [], NOW_MS + 50, NOW_MS + 60_000, broadcast.id
     )
     areas, endpoints, reorganiser, after = Areas(db), Endpoints(db), Reorganiser(db), system(NOW_MS + 100)
     if not dated_back:
-        await endpoints.edit(_endpoint(1), EndpointEdit(area_id=far), after)
+        await endpoints.edit(an_endpoint_id(1), EndpointEdit(area_id=far), after)
         await areas.edit(below, AreaEdit(parent_id=above), after)
-        await endpoints.edit(_endpoint(3), EndpointEdit(area_id=AREA), after)
+        await endpoints.edit(an_endpoint_id(3), EndpointEdit(area_id=AREA), after)
     steps, at_ms = [Merge((AREA,), beside)], NOW_MS + 20 if dated_back else None
     plan = await reorganiser.preview(steps, now_ms=NOW_MS + 200, at_ms=at_ms)
     await reorganiser.apply(steps, plan.fingerprint, system(NOW_MS + 200), at_ms=at_ms)
     receipts = Receipts(db)
-    receipt = _receipt(issued.order_id, ReceiptState.FINISHED)
+    receipt = a_receipt(issued.order_id, ReceiptState.FINISHED)
     for number in range(1, 6):
-        await receipts.record(_endpoint(number), [receipt], NOW_MS + 300)
+        await receipts.record(an_endpoint_id(number), [receipt], NOW_MS + 300)
     meant = [row.endpoint_id[-1] for row in await receipts.for_broadcast(broadcast.id)]
     assert meant == ([1, 2, 5] if dated_back else [1, 2, 3, 5])
     assert receipts.counters["not_meant"] == 5 - len(meant)
@@ -189,8 +158,8 @@ async def test_more_orders_than_are_kept_in_mind_are_all_known(db: Database, key
     ]
     for _ in range(2):
         for some in (orders, orders[:2], orders[-2:]):
-            given_receipts = [_receipt(order_id, ReceiptState.ACCEPTED) for order_id in some]
-            await receipts.record(_endpoint(1), given_receipts, NOW_MS)
+            given_receipts = [a_receipt(order_id, ReceiptState.ACCEPTED) for order_id in some]
+            await receipts.record(an_endpoint_id(1), given_receipts, NOW_MS)
     assert len(await receipts.for_broadcast(broadcast_id)) == len(orders)
     assert (receipts.counters["unknown_order"], receipts.counters["not_meant"]) == (0, 0)
 
@@ -200,8 +169,8 @@ async def test_receipts_for_unknown_orders_are_acknowledged_and_counted_but_not_
 ) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
-    given_receipts = [_receipt(b"?" * 16, ReceiptState.RECEIVED), _receipt(order_id, ReceiptState.RECEIVED)]
-    acks = await receipts.record(_endpoint(1), given_receipts, NOW_MS)
+    given_receipts = [a_receipt(b"?" * 16, ReceiptState.RECEIVED), a_receipt(order_id, ReceiptState.RECEIVED)]
+    acks = await receipts.record(an_endpoint_id(1), given_receipts, NOW_MS)
     assert acks == [(b"?" * 16, 1), (order_id, 1)]
     assert [row.order_id for row in await receipts.for_broadcast(broadcast_id)] == [order_id]
     assert receipts.counters["unknown_order"] == 1
@@ -212,7 +181,10 @@ async def test_many_endpoints_at_once_share_a_commit(db: Database, keyring: KeyR
     broadcast_id, order_id = await _order(db, keyring, count)
     receipts = Receipts(db)
     await asyncio.gather(
-        *(receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.ACCEPTED)], NOW_MS) for n in range(count))
+        *(
+            receipts.record(an_endpoint_id(n), [a_receipt(order_id, ReceiptState.ACCEPTED)], NOW_MS)
+            for n in range(count)
+        )
     )
     assert receipts.counters["commits"] == 4
     assert await receipts.summary(broadcast_id) == {ReceiptState.ACCEPTED: count}
@@ -221,8 +193,8 @@ async def test_many_endpoints_at_once_share_a_commit(db: Database, keyring: KeyR
 async def test_the_same_receipt_twice_in_a_group_is_one_row(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
-    receipt = _receipt(order_id, ReceiptState.RECEIVED)
-    await asyncio.gather(*(receipts.record(_endpoint(1), [receipt, receipt], NOW_MS) for _ in range(5)))
+    receipt = a_receipt(order_id, ReceiptState.RECEIVED)
+    await asyncio.gather(*(receipts.record(an_endpoint_id(1), [receipt, receipt], NOW_MS) for _ in range(5)))
     assert len(await receipts.for_broadcast(broadcast_id)) == 1
     assert (receipts.counters["received"], receipts.counters["stored"]) == (10, 1)
 
@@ -231,13 +203,13 @@ async def test_rows_come_in_pages(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
     for n in range(7):
-        await receipts.record(_endpoint(n), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+        await receipts.record(an_endpoint_id(n), [a_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
     seen: list[ReceiptRow] = []
     page = Page(limit=3)
     while rows := await receipts.for_broadcast(broadcast_id, page):
         seen += rows
         page = page.behind(rows[-1])
-    assert [row.endpoint_id for row in seen] == [_endpoint(n) for n in range(7)]
+    assert [row.endpoint_id for row in seen] == [an_endpoint_id(n) for n in range(7)]
 
 
 async def test_a_summary_counts_each_endpoint_once_and_not_by_its_stop(db: Database, keyring: KeyRing) -> None:
@@ -245,10 +217,10 @@ async def test_a_summary_counts_each_endpoint_once_and_not_by_its_stop(db: Datab
     book, receipts = OrderBook(db, keyring), Receipts(db)
     again = (await book.issue(a_tune(broadcast_id), [AREA], [], NOW_MS, NOW_MS + 1, broadcast_id)).order_id
     stop = (await book.issue(Stop(broadcast_id, 0), [AREA], [], NOW_MS, NOW_MS + 1, broadcast_id)).order_id
-    await receipts.record(_endpoint(1), [_receipt(first, ReceiptState.FINISHED)], NOW_MS)
-    await receipts.record(_endpoint(1), [_receipt(again, ReceiptState.ACCEPTED)], NOW_MS)
-    await receipts.record(_endpoint(2), [_receipt(first, ReceiptState.STARTED)], NOW_MS)
-    await receipts.record(_endpoint(2), [_receipt(stop, ReceiptState.FINISHED)], NOW_MS)
+    await receipts.record(an_endpoint_id(1), [a_receipt(first, ReceiptState.FINISHED)], NOW_MS)
+    await receipts.record(an_endpoint_id(1), [a_receipt(again, ReceiptState.ACCEPTED)], NOW_MS)
+    await receipts.record(an_endpoint_id(2), [a_receipt(first, ReceiptState.STARTED)], NOW_MS)
+    await receipts.record(an_endpoint_id(2), [a_receipt(stop, ReceiptState.FINISHED)], NOW_MS)
     assert await receipts.summary(broadcast_id) == {ReceiptState.FINISHED: 1, ReceiptState.STARTED: 1}
     assert len(await receipts.for_broadcast(broadcast_id)) == 4
 
@@ -259,8 +231,8 @@ async def test_figures_beyond_a_column_spoil_nobodys_receipts(db: Database, keyr
     huge = Result((1 << 64) - 1, 0, 0, 0, 0, "end\0")
     hostile = Receipt(order_id, ReceiptState.FINISHED, NOW_MS, result=huge)
     await asyncio.gather(
-        receipts.record(_endpoint(1), [hostile], NOW_MS),
-        receipts.record(_endpoint(2), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS),
+        receipts.record(an_endpoint_id(1), [hostile], NOW_MS),
+        receipts.record(an_endpoint_id(2), [a_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS),
     )
     rows = await receipts.for_broadcast(broadcast_id)
     assert [row.played for row in rows] == [(1 << 63) - 1, None]
@@ -278,35 +250,35 @@ async def test_a_store_that_fails_acknowledges_nothing_and_the_next_group_is_tri
     with monkeypatch.context() as patch:
         patch.setattr(db, "write", fails)
         with pytest.raises(StoreError, match="disk is full"):
-            await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
-    await receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+            await receipts.record(an_endpoint_id(1), [a_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+    await receipts.record(an_endpoint_id(1), [a_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
     assert len(await receipts.for_broadcast(broadcast_id)) == 1
 
 
 async def test_a_caller_that_gives_up_does_not_stop_the_others(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
-    receipt = _receipt(order_id, ReceiptState.RECEIVED)
-    gone = asyncio.create_task(receipts.record(_endpoint(1), [receipt], NOW_MS))
-    stays = asyncio.create_task(receipts.record(_endpoint(2), [receipt], NOW_MS))
+    receipt = a_receipt(order_id, ReceiptState.RECEIVED)
+    gone = asyncio.create_task(receipts.record(an_endpoint_id(1), [receipt], NOW_MS))
+    stays = asyncio.create_task(receipts.record(an_endpoint_id(2), [receipt], NOW_MS))
     await asyncio.sleep(0)
     gone.cancel()
     assert await stays == [(order_id, 1)]
-    assert _endpoint(2) in {row.endpoint_id for row in await receipts.for_broadcast(broadcast_id)}
+    assert an_endpoint_id(2) in {row.endpoint_id for row in await receipts.for_broadcast(broadcast_id)}
 
 
 async def test_closing_writes_what_waits_and_takes_no_more(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring)
     receipts = Receipts(db)
     waiting = asyncio.create_task(
-        receipts.record(_endpoint(1), [_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
+        receipts.record(an_endpoint_id(1), [a_receipt(order_id, ReceiptState.RECEIVED)], NOW_MS)
     )
     await asyncio.sleep(0)
     await receipts.close()
     assert await waiting == [(order_id, 1)]
     assert len(await receipts.for_broadcast(broadcast_id)) == 1
     with pytest.raises(StoreError):
-        await receipts.record(_endpoint(1), [], NOW_MS)
+        await receipts.record(an_endpoint_id(1), [], NOW_MS)
 
 
 UPWARD = (
@@ -323,11 +295,11 @@ async def test_in_any_order_and_grouping_the_first_word_on_each_state_stays(db: 
     count = 60
     broadcast_id, order_id = await _order(db, keyring, count)
     receipts = Receipts(db)
-    said: dict[bytes, list[Receipt]] = {_endpoint(n): [] for n in range(count)}
+    said: dict[bytes, list[Receipt]] = {an_endpoint_id(n): [] for n in range(count)}
     for group in range(6):
         rounds = {each: rng.choices(UPWARD, k=rng.randrange(4)) for each in said}
         given = {
-            each: [_receipt(order_id, state, NOW_MS + 10 * group + n) for n, state in enumerate(states)]
+            each: [a_receipt(order_id, state, NOW_MS + 10 * group + n) for n, state in enumerate(states)]
             for each, states in rounds.items()
         }
         await asyncio.gather(*(receipts.record(each, told, NOW_MS) for each, told in given.items()))
@@ -360,10 +332,10 @@ async def test_a_result_overrides_one_that_says_shutdown(db: Database, keyring: 
     receipts = Receipts(db)
     off = Receipt(order_id, ReceiptState.FINISHED, NOW_MS, result=Result(10, 0, 0, 0, 0, "shutdown"))
     unknown = Receipt(order_id, ReceiptState.FINISHED, NOW_MS + 1)
-    whole = _receipt(order_id, ReceiptState.FINISHED, NOW_MS + 2)
+    whole = a_receipt(order_id, ReceiptState.FINISHED, NOW_MS + 2)
     late = Receipt(order_id, ReceiptState.FINISHED, NOW_MS + 3, result=Result(11, 0, 0, 0, 0, "stopped"))
     for given in [[off, unknown, whole, late]] if together else [[off], [unknown], [whole], [late]]:
-        await receipts.record(_endpoint(1), given, NOW_MS)
+        await receipts.record(an_endpoint_id(1), given, NOW_MS)
     (row,) = await receipts.for_broadcast(broadcast_id)
     assert (row.finished_ms, row.played, row.result_reason) == (NOW_MS + 2, 90, "end")
 
@@ -371,9 +343,12 @@ async def test_a_result_overrides_one_that_says_shutdown(db: Database, keyring: 
 async def test_where_an_endpoint_stands_need_not_be_asked(db: Database, keyring: KeyRing) -> None:
     broadcast_id, order_id = await _order(db, keyring, 1)
     receipts = Receipts(db)
-    receipt = _receipt(order_id, ReceiptState.RECEIVED)
-    await receipts.record(_endpoint(5), [receipt], NOW_MS, place=[b"x" * 16, AREA])
-    await receipts.record(_endpoint(0), [receipt], NOW_MS, place=[b"x" * 16])
-    await receipts.record(_endpoint(6), [receipt], NOW_MS, place=[b"x" * 16])
-    assert [row.endpoint_id for row in await receipts.for_broadcast(broadcast_id)] == [_endpoint(0), _endpoint(5)]
+    receipt = a_receipt(order_id, ReceiptState.RECEIVED)
+    await receipts.record(an_endpoint_id(5), [receipt], NOW_MS, place=[b"x" * 16, AREA])
+    await receipts.record(an_endpoint_id(0), [receipt], NOW_MS, place=[b"x" * 16])
+    await receipts.record(an_endpoint_id(6), [receipt], NOW_MS, place=[b"x" * 16])
+    assert [row.endpoint_id for row in await receipts.for_broadcast(broadcast_id)] == [
+        an_endpoint_id(0),
+        an_endpoint_id(5),
+    ]
     assert receipts.counters["not_meant"] == 1
